@@ -1,0 +1,188 @@
+"""The arm node with the real servo and the real twin: what it lets through, and what it answers."""
+
+import time
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from sensor_msgs.msg import CameraInfo, JointState
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import MultiDOFJointTrajectory
+
+from vla_ros import bringup
+from vla_ros.nodes import convert
+from vla_ros.nodes.arm import ArmNode
+from vla_ros.nodes.process import newest
+from vla_ros.values import ActionChunk
+
+from .bed import Statuses, small_config
+
+
+class Others:
+    """Cameras and a policy, published from the test, and ears for the arm."""
+
+    def __init__(self, ros):
+        self._ros, self.node = ros, ros.node("others")
+        topics = [camera.topic for camera in small_config().cameras.values()]
+        self._infos = [self.node.create_publisher(CameraInfo, f"{t}/color/camera_info", newest()) for t in topics]
+        self._policy = self.node.create_publisher(DiagnosticArray, "/vla/status", newest(depth=10))
+        self._chunks = self.node.create_publisher(MultiDOFJointTrajectory, "/vla/action_chunk", newest())
+        self.status = Statuses(self.node, "/arm/status", "arm")
+        self.joints, self.tools, self.commands = [], [], []
+        self.node.create_subscription(JointState, "/joint_states", self.joints.append, newest(reliable=False))
+        self.node.create_subscription(PoseStamped, "/arm/tool_pose", self.tools.append, newest(reliable=False))
+        self.node.create_subscription(TwistStamped, "/arm/command", self.commands.append, 10)
+        self.cameras, self.instance = True, "first"
+        self.node.create_timer(0.03, self._publish)
+
+    def _publish(self):
+        now = time.time_ns()
+        for info in self._infos if self.cameras else []:
+            message = CameraInfo()
+            message.header.stamp = convert.to_time(now)
+            info.publish(message)
+        if self.instance:
+            alive = convert.diagnostic("policy", b"\x00", "", {"state": "active"}, self.instance)
+            self._policy.publish(convert.diagnostics(now, [alive]))
+
+    def call(self, wish):
+        response = self._ros.call(self.node, Trigger, f"/arm/{wish}", Trigger.Request())
+        return response.success, response.message
+
+    def until(self, condition, what=""):
+        self._ros.spin_until(condition, f"{what}; last status: {self.status.newest if self.status.got else None}")
+
+    def mode(self):
+        return self.status.values().get("mode")
+
+    def enable(self):
+        """Enable; what has not been heard of yet may still be in the way, or a Stop on a busy machine."""
+
+        def enabled():
+            if self.mode() == "STOPPED":
+                self.call("reset")
+            return self.call("enable")[0]
+
+        self.until(enabled, "not enabled")
+
+    def rest(self):
+        """Wait until the arm stands."""
+        seen = len(self.joints)
+        self.until(lambda: len(self.joints) > seen + 3 and max(map(abs, self.joints[-1].velocity)) < 0.002, "moves")
+
+    def position(self):
+        p = self.tools[-1].pose.position
+        return np.array([p.x, p.y, p.z])
+
+    def play(self, offset, n=10):
+        """Send a chunk that leads from here to `offset` further, at 20 mm a step or less."""
+        tool = convert.to_pose(self.tools[-1].pose)
+        way = np.linspace(0, 1, n + 1)[1:, None] * np.array(offset)
+        chunk = ActionChunk(
+            0, 100_000_000, tool.position + way, np.tile(tool.quaternion, (n, 1)), np.zeros(n), n, "", "", 0
+        )
+        self._chunks.publish(convert.from_chunk(chunk, time.time_ns()))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A runtime folder with the twin and the servo in it."""
+    from .bed import Processes
+
+    folder = tmp_path_factory.mktemp("runtime")
+    config = bringup.prepare(small_config(), folder)
+    wanted = [process for process in bringup.processes(config) if process.name in ("twin", "servo")]
+    with Processes() as processes:
+        for process in wanted:
+            processes.start(*process.command(folder)[2:])
+        yield folder
+
+
+@pytest.fixture
+def others(ros, folder):
+    """The arm node beside them, disarmed."""
+    others = Others(ros)
+    ros.add(ArmNode, runtime=str(folder))
+    others.until(lambda: others.tools and others.mode() not in (None, "NONE"), "the arm says nothing")
+    yield others
+    others.call("disable")
+    if others.mode() == "STOPPED":
+        others.until(lambda: others.call("reset")[0], "not reset")
+
+
+def test_it_publishes_what_the_servo_says(others):
+    others.until(lambda: others.joints and others.commands, "nothing")
+    assert list(others.joints[-1].name) == convert.JOINT_NAMES
+    assert others.tools[-1].header.frame_id == "base_link"
+    assert 0.3 < others.position()[0] < 0.6
+    assert abs(convert.from_time(others.joints[-1].header.stamp) - time.time_ns()) < 5e9
+    assert {"mode", "verdict", "missed", "period_error_p99_ms", "seam_mm"} <= set(others.status.values())
+
+
+def test_enable_names_what_is_in_the_way(others):
+    others.cameras, others.instance = False, ""
+
+    def missed():
+        others.call("disable")  # what was heard before this test may have been enough to be enabled
+        return "no sign of life from the policy" in others.call("enable")[1]
+
+    others.until(missed, "the policy is not missed")
+    done, text = others.call("enable")
+    assert not done
+    assert "no fresh frames from camera static" in text
+    assert "no fresh frames from camera wrist" in text
+
+
+def test_an_enabled_arm_plays_a_chunk_and_disable_ends_it(others):
+    others.enable()
+    assert others.call("enable")[1] == "idle"
+    start = others.position()
+    others.play([0.0, 0.05, 0.0])
+    others.until(lambda: np.linalg.norm(others.position() - start) > 0.02, "did not move")
+    assert others.call("disable") == (True, "disarmed")
+    others.until(lambda: others.mode() == "DISARMED", "not disarmed")
+
+
+def test_a_disarmed_arm_does_not_move(others):
+    others.rest()
+    start = others.position()
+    seen = len(others.tools)
+    others.play([0.0, 0.05, 0.0])
+    others.until(lambda: len(others.tools) > seen + 30)
+    assert np.linalg.norm(others.position() - start) < 1e-3
+
+
+def test_stop_is_latched_until_reset(others):
+    others.enable()
+    assert others.call("stop") == (True, "stopped")
+    done, text = others.call("enable")
+    assert not done
+    assert "/arm/reset" in text
+    others.until(lambda: others.mode() == "STOPPED", "not stopped")
+    assert others.status.newest.level == DiagnosticStatus.ERROR
+    others.until(lambda: others.call("reset")[0], "not reset")
+    others.until(lambda: others.mode() == "DISARMED", "not disarmed")
+
+
+def test_a_policy_that_was_started_anew_disarms(others):
+    others.enable()
+    others.instance = "second"
+    others.until(lambda: others.mode() == "DISARMED", "still armed")
+
+
+def test_a_trajectory_of_another_form_is_refused_in_words(others):
+    others.enable()
+    others._chunks.publish(
+        MultiDOFJointTrajectory(joint_names=["hand"], points=[convert.MultiDOFJointTrajectoryPoint()])
+    )
+    others.until(lambda: others.status.says("chunk refused: joint_names"), "not refused")
+
+
+def test_cameras_that_fall_silent_disarm_in_mid_task(others):
+    others.enable()
+    others.play([0.0, -0.05, 0.0])
+    others.until(lambda: others.mode() == "ACTIVE", "not active")
+    others.cameras = False
+    others.until(lambda: others.mode() == "HOLD", "not held")
+    others.until(lambda: others.mode() == "DISARMED", "not disarmed")

@@ -1,0 +1,180 @@
+"""Messages and the words of the house say the same, and what does not fit is refused by name."""
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, Image
+from trajectory_msgs.msg import MultiDOFJointTrajectoryPoint
+
+from vla_ros import geometry
+from vla_ros.nodes import convert
+from vla_ros.values import ActionChunk, Intrinsics
+
+from .bed import arm_at
+
+RANDOM = np.random.default_rng(3)
+STAMP = 1_700_000_000_123_456_789
+
+
+def picture(height=6, width=8):
+    return RANDOM.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def chunk(n=6, execute=4):
+    turns = [geometry.exp(RANDOM.normal(0, 0.1, 3)) for _ in range(n)]
+    quaternions = np.array(turns).reshape(n, 4)
+    return ActionChunk(
+        7, 100_000_000, RANDOM.normal(0, 1, (n, 3)), quaternions, RANDOM.uniform(0, 1, n), execute, "p", "i", 3
+    )
+
+
+def test_an_image_comes_back_as_it_was_and_its_message_is_used_again():
+    writer = convert.ImageWriter((6, 8), "optical")
+    first, second = picture(), picture()
+    message = writer.write(first, STAMP)
+    np.testing.assert_array_equal(convert.to_image(message, (6, 8)), first)
+    assert convert.from_time(message.header.stamp) == STAMP
+    assert writer.write(second, STAMP) is message
+    np.testing.assert_array_equal(convert.to_image(message, (6, 8)), second)
+
+
+def test_a_bgr_image_is_turned_round():
+    image = picture()
+    message = Image(height=6, width=8, encoding="bgr8", step=24, data=image[:, :, ::-1].tobytes())
+    np.testing.assert_array_equal(convert.to_image(message, (6, 8)), image)
+
+
+def test_rows_may_be_padded():
+    image = picture()
+    padded = np.zeros((6, 32), np.uint8)
+    padded[:, :24] = image.reshape(6, 24)
+    message = Image(height=6, width=8, encoding="rgb8", step=32, data=padded.tobytes())
+    np.testing.assert_array_equal(convert.to_image(message, (6, 8)), image)
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"encoding": "mono8"}, ["encoding", "'mono8'", "rgb8"]),
+        ({"width": 640, "height": 480}, ["size", "640×480", "8×6", "roi"]),
+        ({"step": 8}, ["step 8", "144 bytes"]),
+    ],
+)
+def test_an_image_that_does_not_fit_is_refused_by_name(fields, names):
+    good = {"height": 6, "width": 8, "encoding": "rgb8", "step": 24, "data": picture().tobytes()}
+    with pytest.raises(convert.MessageError) as error:
+        convert.to_image(Image(**(good | fields)), (6, 8))
+    assert all(name in str(error.value) for name in names)
+
+
+def test_a_writer_refuses_an_image_of_another_shape():
+    with pytest.raises(convert.MessageError, match=r"\(5, 8, 3\)"):
+        convert.ImageWriter((6, 8), "optical").write(picture(5, 8), STAMP)
+
+
+@pytest.mark.parametrize(("roi", "binning"), [((398, 175, 480, 320), 4), ((0, 0, 1280, 720), 1)])
+def test_intrinsics_come_back(roi, binning):
+    camera = Intrinsics(1280, 720, 607.1, 606.8, 638.6, 365.1, roi, binning)
+    assert convert.to_intrinsics(convert.from_intrinsics(camera, "optical")) == camera
+
+
+def test_zeros_in_camera_info_mean_the_whole_sensor():
+    camera = convert.to_intrinsics(CameraInfo(width=640, height=480))
+    assert (camera.roi, camera.binning) == ((0, 0, 640, 480), 1)
+
+
+def test_the_arm_comes_back_without_its_force():
+    arm = arm_at(5, (0.1, 0.2, 0.3), 0.4)
+    joints, tool = convert.from_arm(arm, STAMP)
+    assert joints.header.stamp == tool.header.stamp
+    back = convert.to_arm(joints, tool, 5)
+    for name in ("joints", "velocities", "torques", "force"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(arm, name))
+    np.testing.assert_array_equal(back.tool.position, arm.tool.position)
+    assert (back.stamp, back.gripper) == (5, 0.4)
+
+
+def test_joints_are_found_by_name_and_missing_ones_named():
+    joints, tool = convert.from_arm(arm_at(5, gripper=0.4), STAMP)
+    joints.name, joints.position = list(joints.name)[::-1], list(joints.position)[::-1]
+    assert convert.to_arm(joints, tool, 5).gripper == 0.4
+    joints.name = ["elbow", *joints.name[1:]]
+    with pytest.raises(convert.MessageError, match="lacks gripper"):
+        convert.to_arm(joints, tool, 5)
+
+
+@pytest.mark.parametrize(("n", "execute"), [(1, 1), (6, 4), (6, 6), (20, 1)])
+def test_a_chunk_comes_back(n, execute):
+    sent = chunk(n, execute)
+    message = convert.from_chunk(sent, STAMP)
+    assert convert.from_time(message.header.stamp) == STAMP
+    back = convert.to_chunk(message, 7, 3, "p", "i")
+    for name in ("positions", "quaternions", "grippers"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(sent, name))
+    assert (back.stamp, back.step, back.execute, back.sequence) == (7, sent.step, execute, 3)
+    assert (back.policy, back.instruction) == ("p", "i")
+
+
+def test_the_velocities_of_a_chunk_are_the_way_to_each_target():
+    sent = chunk()
+    points = convert.from_chunk(sent, STAMP).points
+    linear = points[2].velocities[0].linear
+    way = (sent.positions[2] - sent.positions[1]) / 0.1
+    np.testing.assert_allclose([linear.x, linear.y, linear.z], way, atol=1e-9)
+    assert not points[4].velocities
+
+
+def test_an_empty_chunk_says_that_there_is_nothing_to_do():
+    message = convert.from_chunk(chunk(0, 1), STAMP)
+    assert not message.points
+    assert len(convert.to_chunk(message, 7, 3)) == 0
+
+
+def test_a_trajectory_without_velocities_may_be_played_whole():
+    message = convert.from_chunk(chunk(6, 2), STAMP)
+    for point in message.points:
+        point.velocities = []
+    assert convert.to_chunk(message, 7, 3).execute == 6
+
+
+def broken_names(message):
+    message.joint_names = ["hand", "gripper"]
+
+
+def broken_frame(message):
+    message.header.frame_id = "world"
+
+
+def broken_point(message):
+    message.points[2] = MultiDOFJointTrajectoryPoint(transforms=message.points[2].transforms[:1])
+
+
+def broken_time(message):
+    message.points[2].time_from_start.nanosec += 5_000_000
+
+
+def broken_marks(message):
+    message.points[0].velocities = []
+
+
+@pytest.mark.parametrize(
+    ("breaks", "names"),
+    [
+        (broken_names, "joint_names"),
+        (broken_frame, "frame_id"),
+        (broken_point, "two transforms"),
+        (broken_time, "time_from_start"),
+        (broken_marks, "must come first"),
+    ],
+)
+def test_a_trajectory_of_another_form_is_refused_by_name(breaks, names):
+    message = convert.from_chunk(chunk(), STAMP)
+    breaks(message)
+    with pytest.raises(convert.MessageError, match=names):
+        convert.to_chunk(message, 7, 3)
+
+
+def test_diagnostics_come_back_by_name():
+    status = convert.diagnostic("arm", b"\x01", "why", {"a": 1.5, "b": "x"}, "id")
+    array = convert.diagnostics(STAMP, [status, convert.diagnostic("other", b"\x00", "", {})])
+    (found,) = convert.named(array, "arm")
+    assert convert.values(found) == {"a": "1.5", "b": "x"}

@@ -1,0 +1,1 @@
+"""Cameras behind one protocol: each gives frames stamped at exposure."""

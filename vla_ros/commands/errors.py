@@ -1,0 +1,47 @@
+"""Errors that people can do something about end a command with their text, and no traceback."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from vla_ros.config import ConfigError
+from vla_ros.runtime import RuntimeBusyError
+
+BAD_USAGE, INTERRUPTED, TERMINATED = 2, 130, 143
+
+
+class CommandError(Exception):
+    """A command cannot go on. The text names the remedy."""
+
+
+def explained(command: Callable[[], int]) -> int:
+    """Run it: its exit status, or that of the error that ended it. SIGTERM unwinds like Ctrl-C, so that nothing is left behind.
+
+    SIGINT counts even where a shell has started this in the background and had it ignored.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return command()
+    except (ConfigError, RuntimeBusyError, CommandError) as error:
+        sys.stderr.write(f"{error}\n")
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if not _of_the_service(error):
+            raise
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _of_the_service(error: Exception) -> bool:
+    """ServiceError and ProcessDiedError; named, since importing them would import ROS."""
+    return type(error).__name__ in ("ServiceError", "ProcessDiedError")
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(TERMINATED)

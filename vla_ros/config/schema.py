@@ -1,0 +1,230 @@
+"""Every setting of the service, with its unit, bounds and default. SI units, radians, seconds unless the name says otherwise.
+
+Poses are `position` (m) and `quaternion` (xyzw). The same schema is read from YAML, from the command line and as ROS parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Vector3: TypeAlias = tuple[float, float, float]
+Quaternion: TypeAlias = tuple[float, float, float, float]
+Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+CameraName: TypeAlias = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+
+WORKSPACE_X = (0.35, 0.59)
+WORKSPACE_Y = (-0.275, 0.275)
+"""The table area of 24 × 55 cm in the base frame, m."""
+
+
+FINGERS = 0.022
+"""How far the fingers reach beyond the tool point, m (`vla_ros.kinematics.FINGER_BELOW_TOOL`, rounded up)."""
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys and NaN are errors, values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CameraConfig(Section):
+    """One camera: pinhole intrinsics in pixels of the full sensor, the part of it that is delivered, and where it stands.
+
+    `roi` is (x, y, width, height) in pixels of the full sensor and `binning` how many of them make one delivered pixel, both as in
+    sensor_msgs/CameraInfo. The pose is of the optical frame (x right, y down, z forward) in `parent`.
+    """
+
+    driver: Literal["twin", "topic", "realsense", "azure_kinect"] = "twin"
+    topic: str = Field(description="base name: <topic>/color/image_raw and <topic>/color/camera_info")
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    fx: Positive
+    fy: Positive
+    cx: float
+    cy: float
+    roi: tuple[int, int, int, int]
+    binning: int = Field(1, ge=1, le=16)
+    rate: float = Field(30.0, gt=0, le=120, description="frames per second")
+    parent: Literal["base", "tool"] = "base"
+    position: Vector3 = (0.0, 0.0, 0.0)
+    quaternion: Quaternion = (0.0, 0.0, 0.0, 1.0)
+    latency: float = Field(0.0, ge=0, lt=0.5, description="from mid-exposure to arrival in this process")
+
+    @model_validator(mode="after")
+    def _roi_inside_sensor(self) -> CameraConfig:
+        x, y, width, height = self.roi
+        if min(x, y) < 0 or min(width, height) <= 0 or x + width > self.width or y + height > self.height:
+            raise ValueError(f"roi {self.roi} leaves the sensor of {self.width}×{self.height} pixels")
+        if width % self.binning or height % self.binning:
+            raise ValueError(f"roi {width}×{height} is no multiple of binning {self.binning}")
+        return self
+
+    @model_validator(mode="after")
+    def _unit_quaternion(self) -> CameraConfig:
+        length = math.sqrt(sum(q * q for q in self.quaternion))
+        if abs(length - 1.0) > 1e-3:
+            raise ValueError(f"quaternion {self.quaternion} is of length {length:.4f}: a rotation's is 1")
+        return self
+
+
+class Limits(Section):
+    """Caps of the tool's motion and of the joints'."""
+
+    speed: float = Field(0.15, gt=0, le=0.25, description="m/s")
+    acceleration: float = Field(0.5, gt=0, le=2.0, description="m/s²")
+    jerk: float = Field(5.0, gt=0, le=50.0, description="m/s³")
+    turn_speed: float = Field(math.radians(30), gt=0, le=math.radians(60), description="rad/s")
+    turn_acceleration: float = Field(math.radians(90), gt=0, le=math.radians(360), description="rad/s²")
+    turn_jerk: float = Field(math.radians(900), gt=0, le=math.radians(3600), description="rad/s³")
+    stop_acceleration: float = Field(2.0, gt=0, le=5.0, description="m/s², of a Stop")
+    stop_jerk: float = Field(40.0, gt=0, le=200.0, description="m/s³, of a Stop")
+    joint_margin: float = Field(
+        math.radians(10), gt=0, le=math.radians(45), description="rad before a joint limit where slowing begins"
+    )
+    manipulability: float = Field(0.03, gt=0, le=0.06, description="Yoshikawa's measure below which the tool is slowed")
+    force_retreat: Positive = Field(20.0, description="N; the pushing component is removed")
+    force_stop: Positive = Field(35.0, description="N; latched Stop")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Limits:
+        for low, high in (
+            ("acceleration", "stop_acceleration"),
+            ("jerk", "stop_jerk"),
+            ("force_retreat", "force_stop"),
+        ):
+            if getattr(self, low) > getattr(self, high):
+                values = f"{getattr(self, low):g} and {getattr(self, high):g}"
+                raise ValueError(f"limits.{low} must not be larger than limits.{high} ({values})")
+        return self
+
+
+class Workspace(Section):
+    """The box that the tool stays in, in the base frame, and the clearance of the fingers above the table."""
+
+    low: Vector3 = (WORKSPACE_X[0], WORKSPACE_Y[0], 0.0)
+    high: Vector3 = (WORKSPACE_X[1], WORKSPACE_Y[1], 0.40)
+    table: float = Field(0.0, description="height of the table in the base frame, m")
+    transit_clearance: Positive = Field(
+        0.010, description="m of air under the lowest point of the fingers when moving fast"
+    )
+    grasp_clearance: Positive = Field(0.003, description="m of air under the fingers at grasp_speed or less")
+    grasp_speed: Positive = Field(0.05, description="m/s")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Workspace:
+        if any(a >= b for a, b in zip(self.low, self.high, strict=True)):
+            raise ValueError(f"workspace.low {self.low} is not below workspace.high {self.high} on every axis")
+        if self.grasp_clearance > self.transit_clearance:
+            raise ValueError("workspace.grasp_clearance is larger than workspace.transit_clearance")
+        if self.table + self.transit_clearance + FINGERS >= self.high[2]:
+            raise ValueError(
+                f"workspace.high {self.high} leaves no room for the fingers above workspace.table {self.table}"
+            )
+        return self
+
+
+class Deadlines(Section):
+    """How old things may be, in seconds."""
+
+    observation: Positive = Field(0.300, description="an observation behind a chunk; older: the chunk is refused")
+    chunk_hold: Positive = Field(0.150, description="nothing to play in mid-task: ramp to zero and hold")
+    chunk_disarm: Positive = Field(2.0, description="nothing to play in mid-task: disarm")
+    camera_hold: Positive = Field(0.200, description="a camera silent for this long, or three periods: hold")
+    camera_disarm: Positive = Field(1.0, description="a camera silent: disarm")
+    feedback_hold: Positive = Field(0.050, description="no arm feedback: hold")
+    feedback_stop: Positive = Field(0.150, description="no arm feedback: latched Stop")
+    servo_silent: Positive = Field(0.100, description="no heartbeat of the servo: the watchdog stops the arm")
+    connection: Positive = Field(0.500, description="no command from the motion session: the arm stops by itself")
+    skew: Positive = Field(0.050, description="largest difference of exposure between the cameras of one observation")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Deadlines:
+        for low, high in (
+            ("chunk_hold", "chunk_disarm"),
+            ("camera_hold", "camera_disarm"),
+            ("feedback_hold", "feedback_stop"),
+            ("servo_silent", "connection"),
+        ):
+            if getattr(self, low) >= getattr(self, high):
+                values = f"{getattr(self, low):g} s and {getattr(self, high):g} s"
+                raise ValueError(f"deadlines.{low} must be shorter than deadlines.{high} ({values})")
+        return self
+
+
+class ServoConfig(Section):
+    """The loop that joins player, tracker and governor to the arm."""
+
+    rate: float = Field(100.0, ge=40, le=500, description="cycles per second")
+    delay: float = Field(0.080, gt=0, le=0.2, description="from a command to the motion it makes in feedback, s")
+    gain: float = Field(4.0, gt=0, description="1/s on the pose error; at most 1/(e·delay)")
+    blend: Positive = Field(0.060, description="s over which a new chunk takes over from the motion under way")
+    gripper_rate: float = Field(10.0, gt=0, le=10.0, description="gripper messages per second at most")
+    gripper_deadband: float = Field(0.02, gt=0, lt=1, description="change of target that is sent")
+    priority: int = Field(60, ge=0, le=99, description="SCHED_FIFO priority where permitted; 0 = ordinary scheduling")
+
+    @model_validator(mode="after")
+    def _stable(self) -> ServoConfig:
+        bound = 1 / (math.e * self.delay)
+        if self.gain > bound:
+            raise ValueError(f"servo.gain {self.gain} oscillates with a delay of {self.delay} s: at most {bound:.2f}")
+        return self
+
+
+class ArmConfig(Section):
+    """The arm and how it is reached."""
+
+    driver: Literal["twin", "kortex"] = "twin"
+    address: str = "192.168.1.10"
+    home: tuple[float, ...] = Field((-0.0015, 0.318, 3.148, -1.663, -0.002, -1.160, 1.576), min_length=7, max_length=7)
+
+
+class PolicyConfig(Section):
+    """Which policy thinks, and on what."""
+
+    bundle: str = Field("demo", description="a folder, or the name of a bundle in models/")
+    engine: Literal["onnxruntime", "tensorrt", "torch"] = "onnxruntime"
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = Field(1, ge=1, le=64)
+    instruction_limit: int = Field(512, ge=16, description="characters; a longer instruction is refused")
+
+
+class TwinConfig(Section):
+    """The simulated robot."""
+
+    seed: int = Field(0, ge=0)
+    renderer: Literal["auto", "ray", "gl"] = "auto"
+    timestep: float = Field(0.002, gt=0, le=0.004)
+    speed: float = Field(1.0, gt=0, description="seconds of simulation per second")
+
+
+class Config(Section):
+    """The whole service. `runtime` is the folder of the shared blocks; empty: one per ROS domain under /dev/shm."""
+
+    robot: str = "kinova_gen3_2f85"
+    runtime: str = ""
+    arm: ArmConfig = ArmConfig()
+    cameras: dict[CameraName, CameraConfig] = Field(max_length=8)
+    reference_camera: str = "static"
+    limits: Limits = Limits()
+    workspace: Workspace = Workspace()
+    deadlines: Deadlines = Deadlines()
+    servo: ServoConfig = ServoConfig()
+    policy: PolicyConfig = PolicyConfig()
+    twin: TwinConfig = TwinConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if self.reference_camera not in self.cameras:
+            raise ValueError(f"reference_camera {self.reference_camera!r} is none of cameras {sorted(self.cameras)}")
+        topics = [camera.topic for camera in self.cameras.values()]
+        if len(set(topics)) != len(topics):
+            raise ValueError(f"two cameras share a topic: {topics}")
+        if self.limits.speed / self.limits.acceleration > self.deadlines.chunk_disarm:
+            raise ValueError("limits: braking from limits.speed takes longer than deadlines.chunk_disarm")
+        for name in ("feedback_hold", "servo_silent", "chunk_hold"):
+            if getattr(self.deadlines, name) < 2 / self.servo.rate:
+                raise ValueError(f"deadlines.{name} is shorter than two periods of servo.rate {self.servo.rate:g}")
+        return self

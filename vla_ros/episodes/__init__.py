@@ -1,0 +1,1 @@
+"""Recorded episodes: LeRobotDataset v3.0 folders, written and read without LeRobot."""

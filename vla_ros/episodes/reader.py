@@ -1,0 +1,124 @@
+"""Reading LeRobotDataset v3.0: what is committed, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vla_ros.episodes import layout, video
+from vla_ros.episodes.catalogue import episode_rows, read_tasks
+from vla_ros.episodes.layout import DatasetError
+from vla_ros.values import Image
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Frames start … start + length - 1 of the dataset, recorded under one instruction, `task`."""
+
+    index: int
+    length: int
+    task: str
+    start: int
+
+
+class DatasetReader:
+    """A dataset as it was when this was made; a writer may append meanwhile."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Read what the dataset says of itself. Raises DatasetError if it is missing or damaged."""
+        self.path = Path(path)
+        self.info: dict[str, Any] = layout.read_info(self.path)
+        self.tasks = read_tasks(self.path, self.info["total_tasks"])
+        self._rows = episode_rows(self.path, self.info["total_episodes"], self._row_columns())
+        self.episodes = [_episode(row) for row in self._rows]
+        self._check_frames()
+
+    @property
+    def cameras(self) -> list[str]:
+        """Names of the videos."""
+        return [name for name, feature in self.info["features"].items() if feature["dtype"] == "video"]
+
+    @cached_property
+    def task_of_frame(self) -> np.ndarray:
+        """The instruction of each frame, (frames,) of str."""
+        return np.array(self.tasks, dtype=object)[self.column("task_index")]
+
+    def column(self, name: str) -> np.ndarray:
+        """A column over all frames: (frames, n), or (frames,) for the five index columns and "timestamp".
+
+        Contiguous, and of the dtype that info.json names.
+        """
+        feature = self.info["features"].get(name)
+        if feature is None or feature["dtype"] == "video":
+            raise DatasetError(f"{self.path} has no column {name!r}")
+        values = self._values(name).astype(feature["dtype"], copy=False)
+        frames = self.info["total_frames"]
+        try:
+            return values.reshape(frames, *(() if name in layout.INDEX_FEATURES else feature["shape"]))
+        except ValueError:
+            raise DatasetError(f"{self.path}: {name!r} does not have {frames} frames") from None
+
+    def video(self, episode: int, camera: str) -> Image:
+        """All frames of an episode as one camera saw it, (length, H, W, 3)."""
+        path, row = self.video_file(episode, camera), self._rows[episode]
+        first = round(row[f"videos/{camera}/from_timestamp"] * self.info["fps"])
+        try:
+            frames = video.decode(path)[first : first + row["length"]]
+        except (OSError, ValueError, IndexError, av.FFmpegError) as error:
+            raise DatasetError(f"{path} cannot be read: {error}") from error
+        if len(frames) != row["length"]:
+            raise DatasetError(f"{path} has {len(frames)} frames and should have {row['length']}")
+        return frames
+
+    def video_file(self, episode: int, camera: str) -> Path:
+        """The mp4 that holds an episode. Raises DatasetError if there is no such episode or camera."""
+        if camera not in self.cameras:
+            raise DatasetError(f"{self.path} has no video {camera!r}, only {self.cameras}")
+        if not 0 <= episode < len(self._rows):
+            raise DatasetError(f"{self.path} has no episode {episode}: it has {len(self._rows)}")
+        row = self._rows[episode]
+        place = {key: row[f"videos/{camera}/{key}"] for key in ("chunk_index", "file_index")}
+        return self.path / self.info["video_path"].format(video_key=camera, **place)
+
+    def _values(self, name: str) -> np.ndarray:
+        """The numbers of a column in the order of the files, flat."""
+        parts = [self._read(path, name) for path in self._data_files()]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def _read(self, path: Path, name: str) -> np.ndarray:
+        try:
+            column = pq.ParquetFile(path).read(columns=[name]).column(name).combine_chunks()
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise DatasetError(f"{path} cannot be read: {error}") from error
+        values = column.flatten() if pa.types.is_nested(column.type) else column
+        return values.to_numpy(zero_copy_only=False)
+
+    def _data_files(self) -> list[Path]:
+        places = {(row["data/chunk_index"], row["data/file_index"]): None for row in self._rows}
+        return [self.path / self.info["data_path"].format(chunk_index=c, file_index=f) for c, f in places]
+
+    def _row_columns(self) -> list[str]:
+        keys = ("chunk_index", "file_index", "from_timestamp")
+        videos = [f"videos/{camera}/{key}" for camera in self.cameras for key in keys]
+        data = ["data/chunk_index", "data/file_index", "dataset_from_index"]
+        return ["episode_index", "tasks", "length", *data, *videos]
+
+    def _check_frames(self) -> None:
+        start, total = 0, self.info["total_frames"]
+        for e in self.episodes:
+            if e.start != start:
+                raise DatasetError(f"{self.path}: episode {e.index} starts at {e.start}, not at {start}")
+            start += e.length
+        if start != total:
+            raise DatasetError(f"{self.path}: {start} frames in the episodes, {total} in all")
+
+
+def _episode(row: dict[str, Any]) -> Episode:
+    return Episode(row["episode_index"], row["length"], row["tasks"][0], row["dataset_from_index"])

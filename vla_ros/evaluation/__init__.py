@@ -1,0 +1,1 @@
+"""Offline rollouts of the whole chain on a virtual clock, faster than real time, and what is concluded from them."""

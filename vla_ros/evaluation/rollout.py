@@ -1,0 +1,175 @@
+"""One episode of the twin on a virtual clock: cameras, policy, servo cycle and arm are the same objects as live.
+
+The policy sees an observation every stride and its chunk reaches the servo `latency` later, as it does over ROS; the servo runs at
+the configured rate; physics advances in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vla_ros.arms.twin import LocalTwinArm
+from vla_ros.clock import MILLISECOND, SECOND
+from vla_ros.config import Config
+from vla_ros.motion.cycle import Inputs, Requests, ServoCycle
+from vla_ros.policy.policy import Policy
+from vla_ros.twin.physics import Twin
+from vla_ros.twin.render import Renderer, make_renderer
+from vla_ros.twin.tasks import Episode, Outcome, judge
+from vla_ros.values import ActionChunk, ArmState, Command, Frame, Image, Mode, Observation
+
+STRIDE = 100 * MILLISECOND
+"""Time between two looks of a policy, ns: 10 Hz, the rate of the demonstrations."""
+TIME_LIMIT = 15.0
+"""Seconds after which an episode counts as failed."""
+HELD = 5
+"""Strides for which the cube must stay up."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Exposure to chunk in the servo, s: uniform between the two; the bench measures it live."""
+
+    low: float = 0.03
+    high: float = 0.07
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one look of the policy saw and said."""
+
+    observation: Observation
+    gripper_command: float
+    chunk: ActionChunk | None
+
+
+@dataclass
+class Result:
+    """How an episode ended: outcome, seconds it took, verdicts by count of cycles, largest tool speed (m/s)."""
+
+    outcome: Outcome
+    seconds: float
+    mode: Mode
+    verdicts: dict[str, int] = field(default_factory=dict)
+    top_speed: float = 0.0
+
+
+class Studio:
+    """A twin with its renderers, reused from episode to episode: building the model costs more than an episode's reset."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.twin = Twin(config)
+        self._renderers: dict[str, Renderer] = {
+            name: make_renderer(self.twin.model, camera, name, config.twin.renderer)
+            for name, camera in config.cameras.items()
+        }
+
+    def images(self) -> dict[str, Image]:
+        """What each camera sees now."""
+        return {name: renderer.render(self.twin.data) for name, renderer in self._renderers.items()}
+
+    def observation(self, arm: ArmState, sequence: int) -> Observation:
+        """The images of now, exposed at the stamp of `arm`."""
+        frames = {name: Frame(image, arm.stamp, arm.stamp, sequence) for name, image in self.images().items()}
+        return Observation(arm.stamp, frames, arm, 0)
+
+
+def run(
+    studio: Studio,
+    episode: Episode,
+    policy: Policy,
+    *,
+    latency: Latency | None = None,
+    time_limit: float = TIME_LIMIT,
+    on_step: Callable[[Step], None] | None = None,
+    blank_cameras: bool = False,
+) -> Result:
+    """Play `episode` with `policy`, whose instruction is set, until the cube was held up, the wrong one was, the servo stopped or
+    time is over.
+
+    `blank_cameras` replaces every picture by grey: a policy that looks must fail then.
+    """
+    loop = _Loop(studio, episode, policy, latency or Latency(), blank_cameras)
+    held, result = 0, Result(judge(studio.twin, episode), 0.0, Mode.IDLE)
+    for tick in range(int(time_limit * SECOND / STRIDE)):
+        step = loop.look(tick)
+        if on_step is not None:
+            on_step(step)
+        loop.cycle_for(STRIDE, result)
+        result.outcome, result.seconds = judge(studio.twin, episode), (tick + 1) * STRIDE / SECOND
+        held = held + 1 if result.outcome.success else 0
+        if held >= HELD or result.outcome.wrong_object or loop.servo.mode is Mode.STOPPED:
+            break
+    result.mode = loop.servo.mode
+    return result
+
+
+class _Loop:
+    """The clock of one episode."""
+
+    def __init__(self, studio: Studio, episode: Episode, policy: Policy, latency: Latency, blank: bool) -> None:
+        self._studio, self._policy, self._latency, self._blank = studio, policy, latency, blank
+        studio.twin.reset(episode)
+        policy.reset()
+        self._random = np.random.default_rng(episode.seed + 7)
+        self._arm = LocalTwinArm(studio.twin)
+        self.servo = ServoCycle(studio.config)
+        self._period = round(SECOND / studio.config.servo.rate)
+        self._now = studio.twin.state().stamp
+        self._command: Command | None = None
+        self._pending: list[tuple[int, ActionChunk]] = []
+        self._enable = True
+
+    def look(self, tick: int) -> Step:
+        """Let the policy see the present; its chunk is under way afterwards."""
+        arm = self._arm.read(self._now)
+        if arm is None:
+            raise RuntimeError("the twin gave no feedback")
+        observation = self._studio.observation(arm, tick)
+        if self._blank:
+            observation = _blanked(observation)
+        gripper = self._command.gripper if self._command else arm.gripper
+        chunk = self._policy.act(observation, gripper)
+        delay = self._random.uniform(self._latency.low, self._latency.high)
+        if chunk is not None:
+            self._pending.append((self._now + int(delay * SECOND), chunk))
+        return Step(observation, gripper, chunk)
+
+    def cycle_for(self, duration: int, result: Result) -> None:
+        """Run servo and physics for `duration` ns."""
+        end = self._now + duration
+        cameras = dict.fromkeys(self._studio.config.cameras, self._now)
+        while self._now < end:
+            arm = self._arm.read(self._now)
+            inputs = Inputs(arm, cameras, self._now, self._arrived(), Requests(enable=self._enable))
+            command = self.servo.step(self._now, inputs)
+            self._enable = False
+            if self.servo.mode is not Mode.DISARMED:
+                self._arm.send(self._now, command.twist, command.gripper)
+            self._command = command
+            _count(result, command)
+            self._now += self._period
+            self._studio.twin.advance(self._now)
+
+    def _arrived(self) -> ActionChunk | None:
+        due = [chunk for moment, chunk in self._pending if moment <= self._now]
+        self._pending = [item for item in self._pending if item[0] > self._now]
+        return due[-1] if due else None
+
+
+def _count(result: Result, command: Command) -> None:
+    name = command.verdict.name
+    result.verdicts[name] = result.verdicts.get(name, 0) + 1
+    result.top_speed = max(result.top_speed, float(np.linalg.norm(command.twist[:3])))
+
+
+def _blanked(observation: Observation) -> Observation:
+    frames: Mapping[str, Frame] = {
+        name: Frame(np.full_like(frame.image, 128), frame.exposure, frame.arrival, frame.sequence)
+        for name, frame in observation.frames.items()
+    }
+    return Observation(observation.stamp, frames, observation.arm, observation.skew)

@@ -1,0 +1,1 @@
+"""Heads: what turns the features of a window of frames into a chunk of actions."""

@@ -1,0 +1,1 @@
+"""Policies: what a bundle is, and how one turns observations into chunks of targets."""

@@ -1,0 +1,5 @@
+"""Engines run the graphs of a bundle."""
+
+from vla_ros.policy.engines.engine import Engine, open_engine
+
+__all__ = ["Engine", "open_engine"]

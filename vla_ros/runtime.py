@@ -1,0 +1,39 @@
+"""Where the processes of one service meet: the folder of its shared blocks."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from vla_ros.config.schema import Config
+
+
+class RuntimeBusyError(Exception):
+    """Another service already runs in this folder or ROS domain. The text says which and what to do."""
+
+
+def folder(config: Config) -> Path:
+    """The folder of the shared blocks: `config.runtime`, or one for this user and ROS domain under /dev/shm."""
+    if config.runtime:
+        return Path(config.runtime)
+    domain = os.environ.get("ROS_DOMAIN_ID") or "0"
+    return Path("/dev/shm") / f"vla_ros-{os.getuid()}-{domain}"
+
+
+def lock(path: Path) -> IO[str]:
+    """Hold the folder for this service until the returned file is closed or the process dies.
+
+    Raises RuntimeBusyError when another service holds it.
+    """
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = (path / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise RuntimeBusyError(
+            f"a vla_ros service already runs in {path}: stop it, or choose another ROS_DOMAIN_ID for this one"
+        ) from None
+    return file

@@ -1,0 +1,160 @@
+"""The twin as a process: physics in real time, met through shared blocks.
+
+`python -m vla_ros.twin.process --runtime DIR`
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from vla_ros.clock import MILLISECOND, SECOND, Clock, MonotonicClock
+from vla_ros.config import Config, ConfigError, load
+from vla_ros.runtime import folder
+from vla_ros.shared import Block
+from vla_ros.twin import blocks, tasks
+from vla_ros.twin.inbox import Inbox
+from vla_ros.twin.physics import Twin
+
+log = logging.getLogger(__name__)
+
+CYCLE = 4 * MILLISECOND
+CATCH_UP = 100 * MILLISECOND
+"""Time that physics may make up for at once; what is more is skipped and counted."""
+TASK_PERIOD = 50 * MILLISECOND
+
+
+class TwinProcess:
+    """Physics that follows a clock. Every published stamp is of the clock."""
+
+    def __init__(self, config: Config, runtime: Path, seed: int, clock: Clock) -> None:
+        self.twin = Twin(config, seed)
+        self.episode, self.skipped = 1, 0
+        self._clock, self._speed = clock, config.twin.speed
+        self._reached = clock.now()
+        self._task_due = self._reached
+        self._inbox = Inbox(runtime, round(config.deadlines.connection * SECOND))
+        self._feedback = Block.create(runtime / "arm_feedback", blocks.FEEDBACK)
+        self._state = Block.create(runtime / "twin_state", blocks.STATE)
+        self._task = Block.create(runtime / "twin_task", blocks.TASK)
+        self._publish()
+
+    def cycle(self) -> None:
+        """Take what came in, step the physics up to now, publish."""
+        now = self._clock.now()
+        self._take(now)
+        late = max(0, now - self._reached - CATCH_UP)
+        self.skipped += late
+        self._reached += late
+        before = self.twin.now
+        self.twin.advance(before + int((now - self._reached) * self._speed))
+        self._reached += int((self.twin.now - before) / self._speed)
+        self._publish()
+
+    def close(self) -> None:
+        """Take the blocks away."""
+        self._inbox.close()
+        for block in (self._feedback, self._state, self._task):
+            block.close(unlink=True)
+
+    def _take(self, now: int) -> None:
+        seed = self._inbox.reset(now)
+        if seed is not None:
+            self.twin.reset(tasks.sample(seed), self.twin.now)
+            self.episode += 1
+            self._task_due = self._reached
+        command = self._inbox.command(now)
+        if command is not None:
+            self.twin.command(self.twin.now, command["twist"], float(command["gripper"]))
+        if self._inbox.stopped(now):
+            self.twin.stop(self.twin.now)
+
+    def _publish(self) -> None:
+        twin, stamp = self.twin, self._reached
+        self._feedback.write(blocks.pack_feedback(twin.state(), stamp))
+        self._state.write(
+            blocks.pack_state(stamp, twin.now, self.episode, twin.data.qpos, twin.episode.look())
+        )
+        if stamp >= self._task_due:
+            self._task_due = stamp + TASK_PERIOD
+            self._task.write(self._task_record(stamp))
+
+    def _task_record(self, stamp: int) -> blocks.Record:
+        episode, outcome = self.twin.episode, tasks.judge(self.twin, self.twin.episode)
+        return blocks.record(
+            blocks.TASK,
+            stamp=stamp,
+            episode=self.episode,
+            seed=episode.seed,
+            target=episode.target,
+            heights=outcome.heights,
+            success=outcome.success,
+            wrong_object=outcome.wrong_object,
+            instruction=episode.instruction.encode(),
+            skipped=self.skipped,
+            answered=self._inbox.answered,
+        )
+
+
+def run(process: TwinProcess, clock: Clock, stopping: Sequence[int]) -> None:
+    """Turn at every CYCLE until `stopping` holds something."""
+    due = clock.now()
+    while not stopping:
+        process.cycle()
+        due = max(due + CYCLE, clock.now() - CATCH_UP)
+        clock.sleep_until(due)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the twin until SIGINT or SIGTERM. Returns the exit status."""
+    options = _options(argv)
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    try:
+        config = load(*(options.config or ["twin"]), overrides=options.set)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    clock, stopping = MonotonicClock(), list[int]()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        stopping.append(number)
+
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, leave)
+    runtime = options.runtime or folder(config)
+    process = TwinProcess(config, runtime, config.twin.seed if options.seed is None else options.seed, clock)
+    log.info(
+        "physics runs in %s, seed %d: %s",
+        runtime,
+        process.twin.episode.seed,
+        process.twin.episode.instruction,
+    )
+    try:
+        run(process, clock, stopping)
+    finally:
+        process.close()
+    return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("twin_node", description="The simulated robot: physics in real time.")
+    parser.add_argument(
+        "--runtime", type=Path, help="folder of the shared blocks; default: of this user and ROS domain"
+    )
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE", help="configuration, later ones win"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, as limits.speed=0.1"
+    )
+    parser.add_argument("--seed", type=int, help="of the first episode; default: twin.seed")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
