@@ -130,9 +130,7 @@ def _house(file: PurePosixPath, module: str) -> str | None:
         return f"{room} is no room of the plan"
     if room == other or theirs < own or (own == theirs and own != FIRST):
         return None
-    if any(
-        fnmatch.fnmatch(module, door) or module.startswith(f"{door}.") for door in DOORS.get(str(file), [])
-    ):
+    if any(fnmatch.fnmatch(module, door) or module.startswith(f"{door}.") for door in DOORS.get(str(file), [])):
         return None
     return f"{room} may not import {module}"
 
@@ -156,9 +154,7 @@ def test_no_module_imports_what_its_floor_forbids():
 
 
 def test_every_room_is_on_a_floor():
-    entries = [
-        path for path in (ROOT / "vla_ros").iterdir() if path.suffix == ".py" or list(path.glob("*.py"))
-    ]
+    entries = [path for path in (ROOT / "vla_ros").iterdir() if path.suffix == ".py" or list(path.glob("*.py"))]
     rooms = {path.stem for path in entries} - {"__init__"}
     assert {room for room in rooms if floor(room) is None} == set()
 

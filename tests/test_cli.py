@@ -8,6 +8,7 @@ import pytest
 from vla_ros import cli
 from vla_ros.commands import clients, demo, film
 from vla_ros.commands.bench import CONSTANT
+from vla_ros.commands.errors import explained
 from vla_ros.commands.measure import Figures
 
 COMMANDS = ["sim", "demo", "say", "enable", "disable", "stop", "reset", "config", "bench", "demos", "eval"]
@@ -42,8 +43,10 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-def test_a_room_whose_optional_packages_are_missing_is_left_out(monkeypatch):
-    monkeypatch.setattr(cli, "ROOMS", ("vla_ros.commands.settings", "vla_ros.no_such_room"))
+def test_a_room_whose_optional_packages_are_missing_is_left_out(monkeypatch, tmp_path):
+    (tmp_path / "rich_room.py").write_text("import no_such_optional_package\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(cli, "ROOMS", ("vla_ros.commands.settings", "rich_room"))
     assert cli.make_parser().parse_args(["config"]).run
 
 
@@ -71,6 +74,11 @@ def test_config_lists_settings_with_their_meaning(capsys):
         (["sim", "--config", "robot"], "twin only"),
         (["sim", "--policy", "no_such_bundle"], "no_such_bundle"),
         (["sim", "--set", "servo.rate=7"], "servo.rate"),
+        (["eval", "--policy", "."], "manifest.yaml"),
+        (["eval", "--seeds", "5:2"], "names no seeds"),
+        (["eval", "--control", "nothing"], "blank-cameras"),
+        (["eval", "--policy", "expert", "--record"], "--record"),
+        (["demos", "--output", __file__, "--seeds", "0:1"], "is a file"),
     ],
 )
 def test_what_cannot_be_done_is_said_without_a_traceback(words, says):
@@ -78,6 +86,29 @@ def test_what_cannot_be_done_is_said_without_a_traceback(words, says):
     assert status == 2
     assert says in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 2, "vla_ros[train]"),
+        (OSError(28, "No space left on device", "out.json"), 1, "No space left on device: out.json"),
+    ],
+)
+def test_what_the_machine_lacks_is_said_without_a_traceback(error, status, says, capsys):
+    def command():
+        raise error
+
+    assert explained(command) == status
+    assert says in capsys.readouterr().err
+
+
+def test_a_mistake_of_ours_keeps_its_traceback():
+    def command():
+        raise ModuleNotFoundError("No module named 'vla_ros.typo'", name="vla_ros.typo")
+
+    with pytest.raises(ModuleNotFoundError):
+        explained(command)
 
 
 def test_the_only_service_of_the_machine_is_the_one_meant(monkeypatch):

@@ -69,9 +69,7 @@ def source(made, tmp_path) -> Path:
 
 def clean_environment(**more: str) -> dict[str, str]:
     """Return this environment without what points Python, ROS or colcon at other installations."""
-    dropped = re.compile(
-        r"PYTHONPATH|AMENT_.*|COLCON_.*|CMAKE_PREFIX_PATH|VIRTUAL_ENV|PIP_REQUIRE_VIRTUALENV"
-    )
+    dropped = re.compile(r"PYTHONPATH|AMENT_.*|COLCON_.*|CMAKE_PREFIX_PATH|VIRTUAL_ENV|PIP_REQUIRE_VIRTUALENV")
     return {key: value for key, value in os.environ.items() if not dropped.fullmatch(key)} | more
 
 

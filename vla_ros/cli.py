@@ -40,9 +40,7 @@ def _add(room: str, subparsers: Any) -> None:
         module = importlib.import_module(room)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("vla_ros"):
-            if error.name != room:
-                raise
-            return
+            raise
         return  # an optional package, such as torch
     module.add_commands(subparsers)
 

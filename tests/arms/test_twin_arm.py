@@ -42,9 +42,7 @@ class Recorded:
 
 def publish(runtime: Path, stamp: int = 1, fault: str = "") -> Block:
     block = Block.create(runtime / "arm_feedback", blocks.FEEDBACK)
-    block.write(
-        blocks.pack_feedback(state(), stamp) if not fault else blocks.pack_feedback(state(fault=fault), stamp)
-    )
+    block.write(blocks.pack_feedback(state(), stamp) if not fault else blocks.pack_feedback(state(fault=fault), stamp))
     return block
 
 

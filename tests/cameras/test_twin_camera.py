@@ -87,9 +87,7 @@ def test_it_returns_by_its_timeout(twin: Twin, block: Block, clock: VirtualClock
     camera.close()
 
 
-def test_it_follows_a_twin_that_was_started_anew(
-    twin: Twin, block: Block, clock: VirtualClock, tmp_path: Path
-) -> None:
+def test_it_follows_a_twin_that_was_started_anew(twin: Twin, block: Block, clock: VirtualClock, tmp_path: Path) -> None:
     camera = TwinCamera(CONFIG, "wrist", tmp_path, clock)
     camera.open()
     publish(block, twin, clock.now(), 1)

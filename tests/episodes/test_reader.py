@@ -25,9 +25,7 @@ def test_values_come_back_exactly(dataset: Path):
         dtype, shape = FEATURES[name][:2]
         column = reader.column(name)
         assert (column.dtype, column.shape, column.flags.c_contiguous) == (dtype, (12, *shape), True)
-        np.testing.assert_array_equal(
-            column, np.array([row[name] for row in expected], dtype).reshape(12, -1)
-        )
+        np.testing.assert_array_equal(column, np.array([row[name] for row in expected], dtype).reshape(12, -1))
 
 
 def test_index_columns(dataset: Path):

@@ -44,9 +44,7 @@ def test_the_result_has_a_colour():
 
 def test_a_long_title_does_not_run_into_the_result():
     rows = [("static", [STATIC] * 2)]
-    long, short = (
-        contact_sheet(rows, title=t, status="success", good=True) for t in ("put the cube " * 40, "")
-    )
+    long, short = (contact_sheet(rows, title=t, status="success", good=True) for t in ("put the cube " * 40, ""))
     assert long.size == short.size
     chip = np.s_[:92, 600:]
     first = int((np.asarray(short)[chip] == GREEN).all(-1).any(0).argmax())
@@ -59,9 +57,7 @@ def test_an_empty_sheet_is_a_picture(rows: list):
     assert contact_sheet(rows, title="nothing").width > 0
 
 
-@pytest.mark.parametrize(
-    ("width", "size"), [(360, (360, 240)), (400, (360, 240)), (30, (30, 20)), (120, (120, 80))]
-)
+@pytest.mark.parametrize(("width", "size"), [(360, (360, 240)), (400, (360, 240)), (30, (30, 20)), (120, (120, 80))])
 def test_enlarged(width: int, size: tuple[int, int]):
     assert enlarged(STATIC, width).size == size
 

@@ -54,9 +54,7 @@ def test_rate():
 
 
 def test_the_form_of_a_report():
-    report = json.loads(
-        json.dumps(summary_json({"success": Rate.of(1, 2), "none": Rate.of(0, 0)}, [{"seed": 3}]))
-    )
+    report = json.loads(json.dumps(summary_json({"success": Rate.of(1, 2), "none": Rate.of(0, 0)}, [{"seed": 3}])))
     assert report["summary"]["success"].keys() == {"value", "low", "high", "n"}
     assert report["summary"]["none"]["value"] is None
     assert report["items"] == [{"seed": 3}]

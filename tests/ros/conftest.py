@@ -1,7 +1,9 @@
 """Real nodes over real DDS, in a domain of this process's own. Nothing here needs launch_testing."""
 
+import atexit
 import importlib.util
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -20,6 +22,7 @@ else:
     NUMBER, _HELD = domain.claim()
     os.environ["ROS_DOMAIN_ID"] = str(NUMBER)
     os.environ["ROS_LOG_DIR"] = tempfile.mkdtemp(prefix="vla_ros-log-")
+    atexit.register(shutil.rmtree, os.environ["ROS_LOG_DIR"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):

@@ -82,6 +82,7 @@ class Others:
         chunk = ActionChunk(
             0, 100_000_000, tool.position + way, np.tile(tool.quaternion, (n, 1)), np.zeros(n), n, "", "", 0
         )
+        self.until(lambda: self._chunks.get_subscription_count() > 0, "nobody listens to chunks")
         self._chunks.publish(convert.from_chunk(chunk, time.time_ns()))
 
 

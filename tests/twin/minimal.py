@@ -21,9 +21,7 @@ def state_of(twin: Twin) -> expert.State:
     return expert.State(arm.tool, arm.gripper, twin.gripper_speed, twin.controller.gripper, cube)
 
 
-def follow(
-    twin: Twin, positions: np.ndarray, quaternions: np.ndarray, gripper: float, age: float, step: float
-) -> None:
+def follow(twin: Twin, positions: np.ndarray, quaternions: np.ndarray, gripper: float, age: float, step: float) -> None:
     """One cycle: the twist that brings the tool along the plan, `age` s after the plan was made."""
     arm = twin.state()
     k = int(age / step)

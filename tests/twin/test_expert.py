@@ -25,9 +25,7 @@ def twin() -> Twin:
     return Twin(load())
 
 
-def at(
-    x: float, y: float, z: float, gripper: float = 0.0, command: float = 0.0, speed: float = 0.0
-) -> expert.State:
+def at(x: float, y: float, z: float, gripper: float = 0.0, command: float = 0.0, speed: float = 0.0) -> expert.State:
     return expert.State(Pose(np.array([x, y, z]), kinematics.TOOL_DOWN), gripper, speed, command, CUBE)
 
 

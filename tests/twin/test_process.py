@@ -91,9 +91,7 @@ def test_a_command_left_behind_by_a_dead_writer_does_not_move_it(
     assert np.abs(twin.twin.state().velocities).max() < 1e-3
 
 
-def test_a_request_begins_the_episode_of_its_seed(
-    twin: TwinProcess, clock: VirtualClock, tmp_path: Path
-) -> None:
+def test_a_request_begins_the_episode_of_its_seed(twin: TwinProcess, clock: VirtualClock, tmp_path: Path) -> None:
     turn(twin, clock, 0.1)
     block = request(tmp_path, clock, 9)
     turn(twin, clock, 0.2)

@@ -50,9 +50,7 @@ def test_forward_kinematics_is_the_same_as_mujocos(model: mujoco.MjModel) -> Non
         mujoco.mj_kinematics(model, data)
         tool = kinematics.forward(joints)
         np.testing.assert_allclose(data.site_xpos[site], tool.position, atol=1e-6)
-        np.testing.assert_allclose(
-            data.site_xmat[site].reshape(3, 3), geometry.matrix(tool.quaternion), atol=1e-6
-        )
+        np.testing.assert_allclose(data.site_xmat[site].reshape(3, 3), geometry.matrix(tool.quaternion), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["static", "wrist"])

@@ -64,20 +64,14 @@ class TwinArm:
         """Attach to the twin's feedback. Raises ArmError when the twin does not run."""
         self._stop = Block.create(self._runtime / f"arm_stop_{self._session}", blocks.STOP)
         if not self._attach():
-            raise ArmError(
-                f"the twin does not run in {self._runtime}: start it with `vla-ros sim` or `twin_node`"
-            )
+            raise ArmError(f"the twin does not run in {self._runtime}: start it with `vla-ros sim` or `twin_node`")
 
     def read(self, now: int) -> ArmState | None:
         """The newest feedback; None before the first and after the twin has left."""
         if self._feedback is None and not self._attach():
             return None
         value = self._feedback.read() if self._feedback else None
-        if (
-            self._feedback
-            and (value is None or now - int(value[1]["stamp"]) > _SILENCE)
-            and self._feedback.replaced()
-        ):
+        if self._feedback and (value is None or now - int(value[1]["stamp"]) > _SILENCE) and self._feedback.replaced():
             self._feedback.close()
             self._feedback = None
         return blocks.unpack_feedback(value[1]) if value else None

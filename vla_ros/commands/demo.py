@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,10 +77,13 @@ def check_machine() -> Iterator[str]:
 
 def _version(name: str) -> str:
     try:
-        module = importlib.import_module(name)
+        importlib.import_module(name)
     except ImportError as error:
         raise CommandError(f"{name} cannot be imported ({error}): run `make env`") from None
-    return str(getattr(module, "__version__", "is there"))
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:  # as Pillow, whose module has another name, and a ROS that apt installed
+        return "is there"
 
 
 def hang(eyes: Eyes, trials: Sequence[Trial], path: Path) -> Path:

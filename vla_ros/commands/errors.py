@@ -8,9 +8,13 @@ from collections.abc import Callable
 from types import FrameType
 
 from vla_ros.config import ConfigError
+from vla_ros.episodes.layout import DatasetError
+from vla_ros.policy.manifest import BundleError
 from vla_ros.runtime import RuntimeBusyError
 
 BAD_USAGE, INTERRUPTED, TERMINATED = 2, 130, 143
+EXTRAS = {"torch": "train", "onnx": "train", "onnxscript": "train", "matplotlib": "train", "pyarrow": "record"}
+"""Optional packages, and the extra of this project that brings each."""
 
 
 class CommandError(Exception):
@@ -26,11 +30,21 @@ def explained(command: Callable[[], int]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return command()
-    except (ConfigError, RuntimeBusyError, CommandError) as error:
+    except (ConfigError, RuntimeBusyError, CommandError, BundleError, DatasetError) as error:
         sys.stderr.write(f"{error}\n")
         return BAD_USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        sys.stderr.write(
+            f"this needs {error.name}: run `make env-test`, or pip install 'vla_ros[{EXTRAS[error.name]}]'\n"
+        )
+        return BAD_USAGE
+    except OSError as error:  # a full disk, a folder that cannot be written: the operating system's words are enough
+        sys.stderr.write(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}\n")
+        return 1
     except Exception as error:
         if not _of_the_service(error):
             raise

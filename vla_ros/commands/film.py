@@ -17,10 +17,10 @@ from vla_ros.shared import Block
 from vla_ros.twin import blocks
 from vla_ros.values import Image
 
-RATE = 15
+RATE = 12
 """Frames per second."""
 SHAPE = (486, 864)
-SHADOWS = 3
+SHADOWS = 1
 PROCESSES = 2
 LINGER = 1.0
 """Seconds for which the end of an episode stays."""

@@ -30,9 +30,7 @@ class Catalogue:
     stored count.
     """
 
-    def __init__(
-        self, root: Path, features: Features, fps: int, robot_type: str, durable: bool = True
-    ) -> None:
+    def __init__(self, root: Path, features: Features, fps: int, robot_type: str, durable: bool = True) -> None:
         """Open or make the dataset. Raises DatasetError if it is there and differs, naming the difference.
 
         Durable: each file is on the disk before the next is begun. Otherwise all are before info.json.
@@ -66,9 +64,7 @@ class Catalogue:
         stats |= {name: video_stats for name, (_, video_stats) in videos.items()}
         place = layout.file_of(episode)
         for name, (path, _) in videos.items():
-            layout.move_file(
-                path, self.root / layout.VIDEO_PATH.format(video_key=name, **place), self._durable
-            )
+            layout.move_file(path, self.root / layout.VIDEO_PATH.format(video_key=name, **place), self._durable)
         _write_parquet(self.root / layout.DATA_PATH.format(**place), _table(columns), self._durable)
         row = pa.Table.from_pylist([self._row(episode, task, frames, tuple(videos), stats)])
         _write_parquet(self.root / layout.EPISODE_PATH.format(**place), row, self._durable)

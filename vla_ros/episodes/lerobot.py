@@ -121,8 +121,7 @@ class _Take:
         cameras = {name: feature for name, feature in features.items() if feature.is_video}
         self._pixels = {name: ImageStats() for name in cameras}
         self._encoders = {
-            name: VideoEncoder(self._video(name), f.shape, fps, f.pix_fmt, f.crf)
-            for name, f in cameras.items()
+            name: VideoEncoder(self._video(name), f.shape, fps, f.pix_fmt, f.crf) for name, f in cameras.items()
         }
 
     def add(self, images: Mapping[str, Image], values: Mapping[str, Any]) -> None:

@@ -41,9 +41,7 @@ def merge(shards: Sequence[str | Path], output: str | Path) -> int:
 
 def _new_catalogue(output: Path, like: DatasetReader) -> Catalogue:
     info = like.info
-    features = {
-        name: _feature(entry) for name, entry in info["features"].items() if name not in layout.INDEX_FEATURES
-    }
+    features = {name: _feature(entry) for name, entry in info["features"].items() if name not in layout.INDEX_FEATURES}
     catalogue = Catalogue(output, features, info["fps"], info["robot_type"], durable=False)
     if catalogue.episodes:
         raise DatasetError(f"{output} already has {catalogue.episodes} episodes")

@@ -19,10 +19,14 @@ from vla_ros.evaluation.wilson import Rate, summary_json
 
 def add_commands(subparsers: Any) -> None:
     """Add `demos` and `eval` to the command line."""
-    demos = subparsers.add_parser("demos", help="record demonstrations of the scripted expert in the twin (LeRobot v3.0)")
+    demos = subparsers.add_parser(
+        "demos", help="record demonstrations of the scripted expert in the twin (LeRobot v3.0)"
+    )
     demos.add_argument("--output", type=Path, required=True, help="folder of the dataset; must not exist")
     demos.add_argument("--seeds", type=seed_range, default=range(1000), metavar="A:B", help="default 0:1000")
-    demos.add_argument("--noise", type=float, default=0.12, help="largest disturbance of what the expert does (default 0.12)")
+    demos.add_argument(
+        "--noise", type=float, default=0.12, help="largest disturbance of what the expert does (default 0.12)"
+    )
     demos.add_argument("--policy", default="", help="a bundle that drives instead, the expert labelling (DAgger)")
     _common(demos)
     demos.set_defaults(run=run_demos)
@@ -85,6 +89,8 @@ def run_eval(options: argparse.Namespace) -> int:
     if options.record and (options.control != "none" or options.policy == "expert"):
         sys.stderr.write("--record is for a bundle without --control\n")
         return 2
+    if options.json:  # before the work, not after it
+        options.json.parent.mkdir(parents=True, exist_ok=True)
     evaluation = Evaluation(
         options.policy, options.seeds, options.control, options.processes, tuple(options.config), tuple(options.set)
     )

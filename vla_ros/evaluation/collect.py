@@ -108,8 +108,13 @@ def collect(plan: Plan) -> dict[str, int]:
     """Record every episode of the plan into `plan.output`.
 
     Returns counts: episodes, frames, and of those recorded in this run (`judged`) the successes.
-    Raises DatasetError where the output holds something else. Goes on with the shards of an interrupted run.
+    Raises DatasetError where the output holds something else, ConfigError, BundleError. Goes on with the shards of an interrupted run.
     """
+    config = load(*plan.config, overrides=plan.overrides)
+    if plan.policy:
+        load_policy(plan.policy, config)
+    if plan.output.exists() and not plan.output.is_dir():
+        raise DatasetError(f"{plan.output} is a file: give the folder of a new dataset")
     if (plan.output / layout.INFO).exists() and DatasetReader(plan.output).episodes:
         raise DatasetError(f"{plan.output} already holds a dataset: give another --output, or delete it")
     shards = [plan.output.with_name(f"{plan.output.name}.shard{i}") for i in range(plan.processes)]
@@ -138,7 +143,9 @@ def _progress(queue: Any, workers: Sequence[Any], total: int, label: str) -> dic
                 success, frames = queue.get(timeout=1.0)
             except Empty:
                 if any(worker.exitcode not in (None, 0) for worker in workers):
-                    raise RuntimeError("a recording process died: its output above says why; run again to go on") from None
+                    raise RuntimeError(
+                        "a recording process died: its output above says why; run again to go on"
+                    ) from None
                 continue
             counts["episodes"] += 1
             counts["frames"] += frames

@@ -48,7 +48,13 @@ class Evaluation:
 
 
 def evaluate(evaluation: Evaluation, done: Callable[[Trial], None] = lambda trial: None) -> list[Trial]:
-    """Run every seed, in `processes` processes; `done` hears of each trial as it ends. Sorted by seed."""
+    """Run every seed, in `processes` processes; `done` hears of each trial as it ends. Sorted by seed.
+
+    Raises ConfigError and BundleError before the first episode.
+    """
+    config = load(*evaluation.config, overrides=evaluation.overrides)
+    if evaluation.policy != "expert":
+        load_policy(evaluation.policy, config)
     if evaluation.processes <= 1:
         trials = list(_heard(_trials(evaluation, evaluation.seeds), done))
     else:

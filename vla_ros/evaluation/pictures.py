@@ -25,9 +25,7 @@ RED: Colour = (229, 83, 83)
 _MARGIN, _GAP, _ROUND = 28, 10, 8
 _FOR_PEOPLE = {"preset": "medium", "tune": "animation"}
 
-_REPLACED = str.maketrans(
-    {"–": "-", "—": "-", "−": "-", "×": "x", "→": ">", "²": "2", "µ": "u", "≥": ">", "≤": "<"}
-)
+_REPLACED = str.maketrans({"–": "-", "—": "-", "−": "-", "×": "x", "→": ">", "²": "2", "µ": "u", "≥": ">", "≤": "<"})
 """Characters that Pillow's font lacks, and what stands for them."""
 
 Row = tuple[str, Sequence[Image]]
@@ -143,9 +141,7 @@ def enlarged(image: Image, width: int) -> Pillow.Image:
     """The image, each pixel a square, as near to `width` as a whole factor brings it; large ones shrunk."""
     picture = Pillow.fromarray(np.ascontiguousarray(image))
     if picture.width > width:
-        return picture.resize(
-            (width, round(picture.height * width / picture.width)), Pillow.Resampling.LANCZOS
-        )
+        return picture.resize((width, round(picture.height * width / picture.width)), Pillow.Resampling.LANCZOS)
     factor = max(1, round(width / picture.width))
     return picture.resize((picture.width * factor, picture.height * factor), Pillow.Resampling.NEAREST)
 

@@ -31,10 +31,11 @@ HELD = 5
 
 @dataclass(frozen=True)
 class Latency:
-    """Exposure to chunk in the servo, s: uniform between the two; the bench measures it live."""
+    """Exposure to first command, s, uniform between the two: from live on an idle machine to three times the median
+    (`vla-ros bench loop`)."""
 
-    low: float = 0.03
-    high: float = 0.07
+    low: float = 0.01
+    high: float = 0.05
 
 
 @dataclass(frozen=True)

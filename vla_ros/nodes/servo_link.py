@@ -18,7 +18,7 @@ from vla_ros.values import ActionChunk, Mode
 Wish = Literal["enable", "disable", "stop", "reset"]
 
 PATIENCE = 1.5
-"""Seconds to wait for the servo's answer: it looks for a new arm node once a second."""
+"""Seconds to wait for the servo's answer; a living one answers within a cycle."""
 _SILENT = 0.5
 """Seconds after which the servo counts as gone."""
 

@@ -118,9 +118,7 @@ class Controller:
     def restore(self, snapshot: Array) -> None:
         """Go back to a snapshot."""
         parts = np.split(snapshot, np.cumsum([7, 7, 6, 6, 6, 2]))
-        self.targets, self.rates, self.applied, self.wanted, pending, fingers, times = (
-            p.copy() for p in parts
-        )
+        self.targets, self.rates, self.applied, self.wanted, pending, fingers, times = (p.copy() for p in parts)
         self._pending = None if np.isnan(pending).any() else pending
         self.gripper, self.fingers = fingers.tolist()
         self._last, self._next, self._taken = (int(t) for t in times)

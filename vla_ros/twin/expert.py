@@ -53,9 +53,7 @@ class State:
     cube: Array
 
 
-def plan(
-    state: State, steps: int = 10, step: float = 0.1, speed: float = CRUISE
-) -> tuple[Array, Array, Array]:
+def plan(state: State, steps: int = 10, step: float = 0.1, speed: float = CRUISE) -> tuple[Array, Array, Array]:
     """Absolute targets: positions (n, 3), quaternions (n, 4) xyzw, grippers (n,).
 
     Target k holds (k + 1)·step s from now.

@@ -36,9 +36,7 @@ class Twin:
         self.table = config.workspace.table
         self.fault = ""
         self._step = round(config.twin.timestep * SECOND)
-        self._addresses = {
-            o.name: self.model.joint(self.model.body(o.name).jntadr[0]).qposadr[0] for o in OBJECTS
-        }
+        self._addresses = {o.name: self.model.joint(self.model.body(o.name).jntadr[0]).qposadr[0] for o in OBJECTS}
         self._smoothing = config.twin.timestep / FORCE_FILTER
         self.reset(tasks.sample(seed))
 

@@ -89,9 +89,7 @@ class PictureRenderer:
         side /= np.linalg.norm(side)
         faces = _SUN_DISTANCE * (towards + self._spread @ np.stack([side, np.cross(side, towards)]))
         shadow = Caster(self.model, len(reached))
-        lit[reached] = np.mean(
-            [_arrives(shadow, data, _MIDDLE + face, points[reached]) for face in faces], axis=0
-        )
+        lit[reached] = np.mean([_arrives(shadow, data, _MIDDLE + face, points[reached]) for face in faces], axis=0)
         return lit
 
     def _sky(self, rays: Array) -> Array:

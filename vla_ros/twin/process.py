@@ -77,9 +77,7 @@ class TwinProcess:
     def _publish(self) -> None:
         twin, stamp = self.twin, self._reached
         self._feedback.write(blocks.pack_feedback(twin.state(), stamp))
-        self._state.write(
-            blocks.pack_state(stamp, twin.now, self.episode, twin.data.qpos, twin.episode.look())
-        )
+        self._state.write(blocks.pack_state(stamp, twin.now, self.episode, twin.data.qpos, twin.episode.look()))
         if stamp >= self._task_due:
             self._task_due = stamp + TASK_PERIOD
             self._task.write(self._task_record(stamp))
@@ -146,9 +144,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--runtime", type=Path, help="folder of the shared blocks; default: of this user and ROS domain"
     )
-    parser.add_argument(
-        "--config", action="append", default=[], metavar="FILE", help="configuration, later ones win"
-    )
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration, later ones win")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, as limits.speed=0.1"
     )

@@ -102,9 +102,7 @@ class RayRenderer:
     def render(self, data: mujoco.MjData) -> Image:
         """The image (H, W, 3) uint8 RGB."""
         rays = self._cast(data)
-        return to_image(
-            self._caster.colours() * self._caster.shade(rays).astype(np.float32)[:, None], self.shape
-        )
+        return to_image(self._caster.colours() * self._caster.shade(rays).astype(np.float32)[:, None], self.shape)
 
     def segment(self, data: mujoco.MjData) -> NDArray[np.int32]:
         """Which geom each pixel (H, W) shows; -1 is the sky."""

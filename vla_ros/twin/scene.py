@@ -73,9 +73,7 @@ def _widen_bounds(model: mujoco.MjModel) -> None:
     for body in np.flatnonzero(model.body_bvhadr >= 0):
         box = model.bvh_aabb[model.body_bvhadr[body]]
         geoms = np.flatnonzero(model.geom_bodyid == body)
-        reach = (
-            np.linalg.norm(model.geom_pos[geoms] - model.body_ipos[body], axis=1) + model.geom_rbound[geoms]
-        )
+        reach = np.linalg.norm(model.geom_pos[geoms] - model.body_ipos[body], axis=1) + model.geom_rbound[geoms]
         box[3:] = np.maximum(box[3:] + np.abs(box[:3]), reach.max() / np.sqrt(3))
         box[:3] = 0.0
 
@@ -137,9 +135,7 @@ _OBJECT_CONTACT = 'friction="1 0.005 0.0001" condim="4" solref="0.01 1" solimp="
 
 
 def _object(spec: ObjectSpec, index: int) -> str:
-    size = {"box": (spec.half,) * 3, "cylinder": (spec.half, 1.5 * spec.half), "ball": (spec.half,)}[
-        spec.shape
-    ]
+    size = {"box": (spec.half,) * 3, "cylinder": (spec.half, 1.5 * spec.half), "ball": (spec.half,)}[spec.shape]
     kind = "sphere" if spec.shape == "ball" else spec.shape
     return (
         f'<body name="{spec.name}" pos="{0.4 + 0.1 * index} 0.4 0.05"><freejoint/>'

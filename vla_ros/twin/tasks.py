@@ -100,15 +100,11 @@ def sample(seed: int) -> Episode:
     """The episode of a seed: the same one on every machine."""
     rng = np.random.default_rng(seed)
     colours = [str(c) for c in rng.choice(list(COLOURS), 3, replace=False)]
-    cubes = tuple(
-        Cube(c, x, y, rng.uniform(-_YAW, _YAW)) for c, (x, y) in zip(colours, _places(rng, 3), strict=True)
-    )
+    cubes = tuple(Cube(c, x, y, rng.uniform(-_YAW, _YAW)) for c, (x, y) in zip(colours, _places(rng, 3), strict=True))
     target = int(rng.integers(3))
     x, y, z = rng.uniform(_START_LOW, _START_HIGH).tolist()
     a, b, c = (_TILT / math.sqrt(3) * rng.uniform(-1, 1, 3)).tolist()
-    return Episode(
-        seed, cubes, target, instruction_for(colours[target], rng), (x, y, z), (a, b, c), _appearance(rng)
-    )
+    return Episode(seed, cubes, target, instruction_for(colours[target], rng), (x, y, z), (a, b, c), _appearance(rng))
 
 
 def instruction_for(colour: str, rng: np.random.Generator) -> str:
@@ -148,7 +144,5 @@ def _appearance(rng: np.random.Generator) -> Appearance:
 
 def _tinted(rng: np.random.Generator, colour: tuple[float, float, float]) -> tuple[float, float, float]:
     brightness = rng.uniform(0.75, 1.15)
-    red, green, blue = np.clip(
-        np.array(colour) * brightness + rng.uniform(-0.06, 0.06, 3), 0.05, 1.0
-    ).tolist()
+    red, green, blue = np.clip(np.array(colour) * brightness + rng.uniform(-0.06, 0.06, 3), 0.05, 1.0).tolist()
     return red, green, blue
