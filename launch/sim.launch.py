@@ -4,6 +4,7 @@ import atexit
 import os
 import sys
 
+from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -20,7 +21,6 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 
-from launch import LaunchDescription
 from vla_ros import bringup
 from vla_ros.config import load
 from vla_ros.nodes.place import Place, wanted_domain

@@ -77,13 +77,22 @@ class Others:
 
     def play(self, offset, n=10):
         """Send a chunk that leads from here to `offset` further, at 20 mm a step or less."""
+        self.heard()
         tool = convert.to_pose(self.tools[-1].pose)
         way = np.linspace(0, 1, n + 1)[1:, None] * np.array(offset)
         chunk = ActionChunk(
             0, 100_000_000, tool.position + way, np.tile(tool.quaternion, (n, 1)), np.zeros(n), n, "", "", 0
         )
+        self.send(convert.from_chunk(chunk, time.time_ns()))
+
+    def send(self, trajectory):
+        """Publish it, to somebody who listens."""
+        self.heard()
+        self._chunks.publish(trajectory)
+
+    def heard(self):
+        """Wait until somebody listens to chunks: before one is made, since its stamp grows old."""
         self.until(lambda: self._chunks.get_subscription_count() > 0, "nobody listens to chunks")
-        self._chunks.publish(convert.from_chunk(chunk, time.time_ns()))
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +183,7 @@ def test_a_policy_that_was_started_anew_disarms(others):
 
 def test_a_trajectory_of_another_form_is_refused_in_words(others):
     others.enable()
-    others._chunks.publish(
-        MultiDOFJointTrajectory(joint_names=["hand"], points=[convert.MultiDOFJointTrajectoryPoint()])
-    )
+    others.send(MultiDOFJointTrajectory(joint_names=["hand"], points=[convert.MultiDOFJointTrajectoryPoint()]))
     others.until(lambda: others.status.says("chunk refused: joint_names"), "not refused")
 
 
