@@ -1,10 +1,12 @@
-"""Where the processes of one service meet: the folder of its shared blocks."""
+"""What the processes of one service have in common: the folder of its shared blocks, and how they are told to end."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from vla_ros.config.schema import Config
@@ -37,3 +39,15 @@ def lock(path: Path) -> IO[str]:
             f"a vla_ros service already runs in {path}: stop it, or choose another ROS_DOMAIN_ID for this one"
         ) from None
     return file
+
+
+class Stopping:
+    """Becomes `asked` on SIGINT or SIGTERM."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True

@@ -30,7 +30,7 @@ class Ros:
     """A context, its nodes and their executor."""
 
     def __enter__(self):
-        self.context, self.nodes = rclpy.Context(), []
+        self.context, self.nodes, self.clients = rclpy.Context(), [], {}
         rclpy.init(context=self.context, signal_handler_options=SignalHandlerOptions.NO)
         self.executor = make_executor(self.context)
         return self
@@ -62,7 +62,8 @@ class Ros:
             self.executor.spin_once(timeout_sec=0.02)
 
     def call(self, node, kind, name, request):
-        client = node.create_client(kind, name)
+        client = self.clients.get((node, name)) or node.create_client(kind, name)
+        self.clients[node, name] = client  # one that was matched once stays so; each new one has to be discovered
         self.spin_until(client.service_is_ready, name)
         future = client.call_async(request)
         self.spin_until(future.done, name)

@@ -11,12 +11,10 @@ import ctypes
 import logging
 import math
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 
@@ -26,6 +24,7 @@ from vla_ros.clock import SECOND, Clock, MonotonicClock
 from vla_ros.config import Config, ConfigError, load
 from vla_ros.motion import blocks
 from vla_ros.motion.cycle import Inputs, Requests, ServoCycle
+from vla_ros.runtime import Stopping
 from vla_ros.shared import Block, BlockError
 from vla_ros.values import ActionChunk, ArmState, Command, Mode
 
@@ -197,18 +196,6 @@ class Servo:
             self._arm.stop(self._clock.now())
         self._arm.close()
         self._status.close(unlink=True)
-
-
-class Stopping:
-    """Becomes `asked` on SIGINT or SIGTERM."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
 
 
 def become_real_time(priority: int) -> list[str]:

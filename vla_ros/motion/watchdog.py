@@ -16,7 +16,8 @@ from vla_ros.arms.arm import ArmError
 from vla_ros.arms.load import load as load_arm
 from vla_ros.clock import MILLISECOND, SECOND, MonotonicClock
 from vla_ros.motion import blocks
-from vla_ros.motion.servo import Stopping, arguments
+from vla_ros.motion.servo import arguments
+from vla_ros.runtime import Stopping
 from vla_ros.shared import Block, BlockError
 
 log = logging.getLogger("watchdog")

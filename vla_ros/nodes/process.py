@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any, Protocol, cast
 
 import rclpy
@@ -18,6 +16,7 @@ from rclpy.signals import SignalHandlerOptions
 from vla_ros.clock import SECOND
 from vla_ros.config import ConfigError
 from vla_ros.nodes.convert import MessageError
+from vla_ros.runtime import Stopping
 
 BAD_CONFIGURATION = 2
 _BULLETIN = 9 * SECOND // 10  # less than the period of timers that post every second
@@ -83,18 +82,6 @@ class Bulletin:
         if now - self._last >= _BULLETIN:
             self._last = now
             self._publisher.publish(message)
-
-
-class Stopping:
-    """Becomes `asked` on SIGINT or SIGTERM."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
 
 
 def run_node(make: Callable[[], Runnable], argv: Sequence[str] | None = None) -> int:

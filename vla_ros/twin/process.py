@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from vla_ros.clock import MILLISECOND, SECOND, Clock, MonotonicClock
 from vla_ros.config import Config, ConfigError, load
-from vla_ros.runtime import folder
+from vla_ros.runtime import Stopping, folder
 from vla_ros.shared import Block
 from vla_ros.twin import blocks, tasks
 from vla_ros.twin.inbox import Inbox
@@ -99,10 +97,10 @@ class TwinProcess:
         )
 
 
-def run(process: TwinProcess, clock: Clock, stopping: Sequence[int]) -> None:
-    """Turn at every CYCLE until `stopping` holds something."""
+def run(process: TwinProcess, clock: Clock, stopping: Stopping) -> None:
+    """Turn at every CYCLE until `stopping`."""
     due = clock.now()
-    while not stopping:
+    while not stopping.asked:
         process.cycle()
         due = max(due + CYCLE, clock.now() - CATCH_UP)
         clock.sleep_until(due)
@@ -117,13 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    clock, stopping = MonotonicClock(), list[int]()
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        stopping.append(number)
-
-    signal.signal(signal.SIGINT, leave)
-    signal.signal(signal.SIGTERM, leave)
+    clock, stopping = MonotonicClock(), Stopping()
     runtime = options.runtime or folder(config)
     process = TwinProcess(config, runtime, config.twin.seed if options.seed is None else options.seed, clock)
     log.info(
