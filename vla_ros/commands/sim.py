@@ -84,11 +84,12 @@ def _mute(line: str) -> None:
 def _listen(console: Console, live: Live, instruction: str | None) -> None:
     """Stay up until Ctrl-C, and print what changes."""
     domain = f"ROS_DOMAIN_ID={live.service.domain}"
-    console.print(f"Say what to do:  [bold]{domain} vla-ros say 'pick up the red cube'[/]", highlight=False)
-    topic = "/vla/instruction std_msgs/msg/String"
     console.print(
-        f"            or:  {domain} ros2 topic pub --once {topic} \"{{data: 'pick up the red cube'}}\"", highlight=False
+        f"Say what to do:  [bold]{domain} vla-ros say 'pick up the red cube'[/]", highlight=False, soft_wrap=True
     )
+    topic = "/vla/instruction std_msgs/msg/String"
+    pub = f"{domain} ros2 topic pub --once {topic} \"{{data: 'pick up the red cube'}}\""
+    console.print(f"            or:  {pub}", highlight=False, soft_wrap=True)  # a line that is copied stays one line
     console.print("Ctrl-C ends it. An empty instruction makes it idle; `vla-ros stop` stops the arm.")
     if instruction:
         live.client.instruct(instruction)
