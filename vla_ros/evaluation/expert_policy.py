@@ -28,7 +28,7 @@ class ExpertPolicy:
     def __init__(self, twin: Twin, noise: float = 0.0, seed: int = 0) -> None:
         self._twin, self._noise = twin, noise
         self._random = np.random.default_rng(seed)
-        self._drift = np.zeros(6)
+        self._drift: Array = np.zeros(6)
         self._target = 0
         self._sequence = 0
         self.label: Array = np.zeros((CHUNK, 7))

@@ -106,7 +106,8 @@ def _reach(speed: float, rate: float, late: float, acceleration: float, jerk: fl
 def _under_way(candidate: Ramp, delay: float) -> Array:
     """Where what was sent and is not yet felt may lead, (m, 6) m and rad from here: one row per delay that the arm may have."""
     shortest, longest = (share * delay for share in _DELAY_SHARES)
-    seconds, place, places = 0.0, np.zeros(6), []
+    seconds, places = 0.0, []
+    place: Array = np.zeros(6)
     for duration, twist, _, _ in reversed(candidate.past):
         if seconds >= shortest:
             places.append(place)

@@ -34,10 +34,10 @@ class Controller:
     SIZE = 7 + 7 + 6 + 6 + 6 + 2 + 3
 
     def __init__(self, config: Config, joints: Array, now: int) -> None:
-        self.targets = np.array(joints, float)
-        self.rates = np.zeros(7)
-        self.applied = np.zeros(6)
-        self.wanted = np.zeros(6)
+        self.targets: Array = np.array(joints, float)
+        self.rates: Array = np.zeros(7)
+        self.applied: Array = np.zeros(6)
+        self.wanted: Array = np.zeros(6)
         self.gripper = 0.0
         self.fingers = 0.0
         self.fault = False

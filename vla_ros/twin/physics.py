@@ -43,7 +43,7 @@ class Twin:
     def reset(self, episode: tasks.Episode, now: int = 0) -> None:
         """Begin an episode at physics time `now`: cubes placed, tool at its start, at rest, gripper open."""
         self.episode, self.now = episode, now
-        self._external = np.zeros(JOINTS)
+        self._external: Array = np.zeros(JOINTS)
         scene.paint(self.model, episode.look(), tasks.NAMES)
         mujoco.mj_resetData(self.model, self.data)
         joints = kinematics.inverse_kinematics(start_pose(episode))
