@@ -141,3 +141,10 @@ def test_collect_goes_on_where_it_was_interrupted(tmp_path):
     counts = collect(plan)
     assert counts["episodes"] == 4
     assert counts["judged"] == 2
+
+
+def test_collect_says_why_a_worker_could_not_go_on(tmp_path):
+    plan = Plan(tmp_path / "demos", range(50, 52), processes=1, time_limit=0.5)
+    (tmp_path / "demos.shard0").write_text("not a folder")
+    with pytest.raises(DatasetError, match=r"demos\.shard0.*run again to go on"):
+        collect(plan)

@@ -48,6 +48,7 @@ def run_demo(options: argparse.Namespace) -> int:
     for found in check_machine():
         console.print(f"  {found}", highlight=False)
     config = live_service.configuration(options)
+    options.output.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     video = None if options.no_video else options.output / "demo.mp4"
     with sim.starting(console, options, config) as live, sim.filming(live, video) as film:
         from vla_ros.nodes.eyes import Eyes

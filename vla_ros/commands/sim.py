@@ -49,6 +49,8 @@ def run_sim(options: argparse.Namespace) -> int:
 
     console = Console()
     config = live_service.configuration(options)
+    for path in filter(None, (options.record_video, options.json)):
+        path.parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     with starting(console, options, config) as live, filming(live, options.record_video) as film:
         if options.episodes is None:
             film.roll()

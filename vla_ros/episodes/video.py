@@ -42,6 +42,7 @@ class VideoEncoder:
             setattr(self._stream.codec_context, name, value)
         self._time_base = Fraction(1, fps)
         self._frames = 0
+        self._closed = False
 
     def add(self, image: Image) -> None:
         """Append one frame (H, W, 3)."""
@@ -51,10 +52,15 @@ class VideoEncoder:
         self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Write what is still in the encoder and finish the file."""
-        if self._frames:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+        """Write what is still in the encoder and finish the file; once, also where that fails for want of room."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._frames:
+                self._container.mux(self._stream.encode())
+        finally:
+            self._container.close()
 
     def __enter__(self) -> VideoEncoder:
         return self

@@ -32,6 +32,7 @@ from vla_ros.twin.tasks import Episode, sample
 from vla_ros.values import ActionChunk, Observation
 
 FPS = SECOND // STRIDE
+_KEPT = "what was committed is kept; mend the cause and run again to go on"
 ACTION_NAMES = ("dx", "dy", "dz", "droll", "dpitch", "dyaw", "gripper")
 STATE_NAMES = ("x", "y", "z", "rx", "ry", "rz", "gripper", "gripper_command")
 
@@ -134,19 +135,20 @@ def collect(plan: Plan) -> dict[str, int]:
 
 
 def _progress(queue: Any, workers: Sequence[Any], total: int, label: str) -> dict[str, int]:
+    """Count what the workers report until all is recorded. Raises DatasetError when one could not go on."""
     counts = {"episodes": 0, "frames": 0, "judged": 0, "successes": 0}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         bar = progress.add_task(f"recording ({label})", total=total)
         while counts["episodes"] < total:
             try:
-                success, frames = queue.get(timeout=1.0)
+                success, frames, trouble = queue.get(timeout=1.0)
             except Empty:
                 if any(worker.exitcode not in (None, 0) for worker in workers):
-                    raise RuntimeError(
-                        "a recording process died: its output above says why; run again to go on"
-                    ) from None
+                    raise DatasetError(f"a recording process died: {_KEPT}") from None
                 continue
+            if trouble:
+                raise DatasetError(f"{trouble}: {_KEPT}")
             counts["episodes"] += 1
             counts["frames"] += frames
             if success is not None:
@@ -160,16 +162,23 @@ def _progress(queue: Any, workers: Sequence[Any], total: int, label: str) -> dic
 
 
 def _work(plan: Plan, shard: Path, seeds: range, queue: Any) -> None:
+    try:
+        _record_all(plan, shard, seeds, queue)
+    except (OSError, DatasetError) as error:
+        queue.put((None, 0, f"{shard}: {error}"))
+
+
+def _record_all(plan: Plan, shard: Path, seeds: range, queue: Any) -> None:
     config = load(*plan.config, overrides=plan.overrides)
     studio = Studio(config)
     policy = load_policy(plan.policy, config) if plan.policy else None
     with DatasetWriter(shard, features(config), int(FPS), config.robot) as writer:
         done = writer.episodes
         for frames in _recorded(shard, done):
-            queue.put((None, frames))
+            queue.put((None, frames, ""))
         for seed in seeds[done:]:
             result, frames = record(studio, writer, sample(seed), plan, policy)
-            queue.put((int(result.outcome.success), frames))
+            queue.put((int(result.outcome.success), frames, ""))
 
 
 def _recorded(shard: Path, done: int) -> list[int]:
