@@ -40,7 +40,7 @@ demo: env ## run the service in the twin
 	$(BIN)/vla-ros demo
 
 # Each stage goes on where it was interrupted; a stage that is done is not done again.
-policy: env-test ## make models/demo from nothing: demonstrations, training, export, evaluation (about 35 minutes on two cores)
+policy: env-test ## make models/demo from nothing: demonstrations, training, export, evaluation (about 35 minutes)
 	[ -e data/demos.done ] || $(BIN)/vla-ros demos --output data/demos --seeds 0:1000
 	touch data/demos.done
 	$(BIN)/vla-ros train data/demos --output data/train --steps 1500 --resume
