@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
-    {"values", "clock", "geometry", "kinematics", "config", "shared", "runtime", "paths"},
+    {"values", "clock", "geometry", "kinematics", "config", "shared", "runtime", "paths", "faults"},
     {"cameras", "arms", "policy", "motion", "twin", "episodes", "teleop", "calibration"},
     {"networks", "training", "evaluation"},
     {"nodes", "dashboard", "bringup", "cli", "commands", "__main__"},
@@ -23,7 +23,7 @@ DOORS = {
     "arms/twin.py": ["vla_ros.twin", "vla_ros.twin.*"],
     "cameras/twin.py": ["vla_ros.twin", "vla_ros.twin.*"],
     # the two processes that hold an arm: its protocol, and what loads the driver that the configuration names
-    "motion/servo.py": ["vla_ros.arms.arm", "vla_ros.arms.load"],
+    "motion/servo.py": ["vla_ros.arms.arm", "vla_ros.arms.load", "vla_ros.arms.faulty"],
     "motion/watchdog.py": ["vla_ros.arms.arm", "vla_ros.arms.load"],
 }
 

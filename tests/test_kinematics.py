@@ -30,6 +30,43 @@ def test_the_jacobian_is_the_derivative_of_the_forward_kinematics(joints):
         assert np.allclose(jacobian[:, i], [*linear, *turn], atol=1e-6)
 
 
+@settled
+@given(joint_vectors)
+def test_the_link_frames_lead_from_the_base_to_the_tool_and_turn_about_their_z(joints):
+    k = kinematics.kinematics(joints)
+    assert k.frames.shape == (8, 4, 4)
+    assert np.array_equal(k.frames[0], np.eye(4))
+    rotations = k.frames[:, :3, :3]
+    assert np.allclose(rotations @ np.swapaxes(rotations, 1, 2), np.eye(3), atol=1e-9)
+    assert np.allclose(k.jacobian[3:].T, rotations[1:, :, 2])
+    last = Pose(k.frames[7, :3, 3], geometry.from_matrix(rotations[7]))
+    base_of_gripper = geometry.compose(last, kinematics.GRIPPER_MOUNT)
+    tool = geometry.compose(
+        base_of_gripper, Pose(np.array([0, 0, kinematics.TOOL_OFFSET]), geometry.IDENTITY_QUATERNION)
+    )
+    assert np.allclose(tool.position, k.tool.position, atol=1e-9)
+    assert np.linalg.norm(geometry.difference(tool.quaternion, k.tool.quaternion)) < 1e-7
+
+
+@settled
+@given(joint_vectors, st.integers(1, 7), st.floats(-3, 3))
+def test_a_joint_moves_only_the_links_behind_it(joints, joint, angle):
+    before = kinematics.link_frames(joints)
+    after = kinematics.link_frames(joints + angle * np.eye(7)[joint - 1])
+    assert np.array_equal(before[:joint], after[:joint])
+    assert np.allclose(before[joint, :3, 3], after[joint, :3, 3], atol=1e-12)
+    assert np.allclose(before[joint, :3, 2], after[joint, :3, 2], atol=1e-12)
+
+
+def test_frames_of_many_poses_are_those_of_each():
+    joints = np.random.default_rng(0).uniform(-2, 2, (3, 4, 7))
+    together = kinematics.link_frames(joints)
+    assert together.shape == (3, 4, 8, 4, 4)
+    for i in range(3):
+        for j in range(4):
+            assert np.allclose(together[i, j], kinematics.kinematics(joints[i, j]).frames, atol=1e-12)
+
+
 def test_home_is_over_the_middle_of_the_table():
     tool = kinematics.forward(HOME)
     assert np.allclose(tool.position, [0.42, 0, 0.25], atol=1e-3)

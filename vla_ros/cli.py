@@ -14,8 +14,13 @@ ROOMS = (
     "vla_ros.commands.sim",
     "vla_ros.commands.demo",
     "vla_ros.commands.clients",
+    "vla_ros.commands.fault",
+    "vla_ros.commands.faults",
+    "vla_ros.commands.soak",
     "vla_ros.commands.settings",
     "vla_ros.commands.bench",
+    "vla_ros.commands.latency",
+    "vla_ros.commands.calibrate",
     "vla_ros.evaluation.cli",
     "vla_ros.training.cli",
 )

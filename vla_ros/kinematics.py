@@ -40,8 +40,8 @@ TOOL_DOWN: Array = np.array([1.0, 0.0, 0.0, 0.0])
 """Orientation xyzw of the tool pointing straight down, the fingers opening along y of the base."""
 
 _ROTATIONS: Array = np.stack([geometry.matrix(q) for q in LINK_QUATERNIONS])
-_LINK_FRAMES: Array = np.tile(np.eye(4), (7, 1, 1))
-_LINK_FRAMES[:, :3, 3] = LINK_POSITIONS
+_LINK_FRAMES: Array = np.tile(np.eye(4), (8, 1, 1))
+_LINK_FRAMES[1:, :3, 3] = LINK_POSITIONS
 _TOOL_TRANSLATION: Array = GRIPPER_MOUNT.position + geometry.rotate(
     GRIPPER_MOUNT.quaternion, np.array([0, 0, TOOL_OFFSET])
 )
@@ -50,10 +50,14 @@ _TOOL_ROTATION: Array = geometry.matrix(GRIPPER_MOUNT.quaternion)
 
 @dataclass(frozen=True)
 class Kinematics:
-    """Tool pose at some joints, and the Jacobian (6, 7): joint rates rad/s to tool twist m/s, rad/s in the base frame."""
+    """Tool pose at some joints, and the Jacobian (6, 7): joint rates rad/s to tool twist m/s, rad/s in the base frame.
+
+    `frames` (8, 4, 4) are the poses of the base and of links 1 to 7 in the base frame: joint i turns about the z axis of frame i.
+    """
 
     tool: Pose
     jacobian: Array
+    frames: Array
 
     @property
     def manipulability(self) -> float:
@@ -61,18 +65,25 @@ class Kinematics:
         return math.sqrt(max(0.0, float(np.linalg.det(self.jacobian @ self.jacobian.T))))
 
 
-def kinematics(joints: Array) -> Kinematics:
-    """Tool pose and Jacobian at `joints` (7,) rad."""
+def link_frames(joints: Array) -> Array:
+    """Poses (…, 8, 4, 4) of the base and of links 1 to 7 in the base frame at `joints` (…, 7) rad."""
     cosines, sines = np.cos(joints), np.sin(joints)
-    turns = np.zeros((7, 3, 3))
-    turns[:, 0, 0] = turns[:, 1, 1] = cosines
-    turns[:, 0, 1], turns[:, 1, 0], turns[:, 2, 2] = -sines, sines, 1.0
-    frames = _LINK_FRAMES.copy()
-    frames[:, :3, :3] = _ROTATIONS @ turns
-    for i in range(1, 7):
-        frames[i] = frames[i - 1] @ frames[i]
-    axes, origins = frames[:, :3, 2], frames[:, :3, 3]
-    rotation = frames[6, :3, :3]
+    turns = np.zeros((*joints.shape, 3, 3))
+    turns[..., 0, 0] = turns[..., 1, 1] = cosines
+    turns[..., 0, 1], turns[..., 1, 0], turns[..., 2, 2] = -sines, sines, 1.0
+    frames = np.empty((*joints.shape[:-1], 8, 4, 4))
+    frames[...] = _LINK_FRAMES
+    frames[..., 1:, :3, :3] = _ROTATIONS @ turns
+    for i in range(2, 8):
+        frames[..., i, :, :] = frames[..., i - 1, :, :] @ frames[..., i, :, :]
+    return frames
+
+
+def kinematics(joints: Array) -> Kinematics:
+    """Tool pose, Jacobian and link frames at `joints` (7,) rad."""
+    frames = link_frames(joints)
+    axes, origins = frames[1:, :3, 2], frames[1:, :3, 3]
+    rotation = frames[7, :3, :3]
     tip = origins[6] + rotation @ _TOOL_TRANSLATION
     jacobian = np.empty((6, 7))
     arms = tip - origins
@@ -80,7 +91,7 @@ def kinematics(joints: Array) -> Kinematics:
     jacobian[1] = axes[:, 2] * arms[:, 0] - axes[:, 0] * arms[:, 2]
     jacobian[2] = axes[:, 0] * arms[:, 1] - axes[:, 1] * arms[:, 0]
     jacobian[3:] = axes.T
-    return Kinematics(Pose(tip, geometry.from_matrix(rotation @ _TOOL_ROTATION)), jacobian)
+    return Kinematics(Pose(tip, geometry.from_matrix(rotation @ _TOOL_ROTATION)), jacobian, frames)
 
 
 def forward(joints: Array) -> Pose:

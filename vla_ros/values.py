@@ -7,7 +7,7 @@ host, a virtual clock in an offline rollout; ROS time exists only on the wire (`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -91,6 +91,20 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """How a chunk came about: the run of the policy node that made it, the sequence number of each camera's frame behind it, and the
+
+    moments (ns) at which its reference frame had been received, encoded and decided upon; 0 where that is not known.
+    """
+
+    instance: str = ""
+    frames: Mapping[str, int] = field(default_factory=dict)
+    received: int = 0
+    encoded: int = 0
+    decided: int = 0
+
+
+@dataclass(frozen=True)
 class ActionChunk:
     """Where the tool should be: target k holds at stamp + (k + 1)·step.
 
@@ -107,10 +121,24 @@ class ActionChunk:
     policy: str
     instruction: str
     sequence: int
+    trace: Trace = Trace()
 
     def __len__(self) -> int:
         """Number of targets."""
         return len(self.grippers)
+
+
+@dataclass(frozen=True)
+class Teleop:
+    """What somebody who holds the clutch wants: a tool twist (6,) m/s and rad/s, in the tool's frame if `in_tool`, else the base's.
+
+    gripper 0 open … 1 closed, None: leave it. The clutch counts as released when nothing newer than `stamp` (ns) comes.
+    """
+
+    stamp: int
+    twist: Array
+    gripper: float | None = None
+    in_tool: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,6 +156,7 @@ class Mode(Enum):
     DISARMED = "disarmed"
     IDLE = "idle"
     ACTIVE = "active"
+    TELEOP = "teleop"
     HOLD = "hold"
     STOPPED = "stopped"
 
@@ -142,10 +171,23 @@ class Verdict(Enum):
     CHUNK_LATE = "chunk late: nothing to play in mid-task"
     CHUNK_STALE = "chunk refused: observation too old"
     CHUNK_NOT_FINITE = "chunk refused: not finite"
-    CHUNK_FAR = "chunk refused: first target too far from the measured pose"
+    CHUNK_FAR = "chunk refused: first target too far from the measured pose, or too much turned"
     CHUNK_STEP = "chunk refused: a step over three times the speed cap"
     CHUNK_MALFORMED = "chunk refused: malformed"
+    CHUNK_LONG = "chunk refused: too many targets"
+    CHUNK_QUATERNION = "chunk refused: a quaternion that is not of length 1"
+    CHUNK_FUTURE = "chunk refused: stamped in the future"
+    CHUNK_OVERTAKEN = "chunk refused: out of order, a newer one is being played"
+    CHUNK_INSTRUCTION = "chunk refused: made for another instruction"
+    CHUNK_UNKNOWN = "chunk refused: no /vla/status of the same stamp says who made it"
+    CHUNK_SECOND_POLICY = "chunk refused: from a second policy while the first one lives"
+    TELEOP = "teleop: the clutch is held"
+    TELEOP_JOINING = "braking before the clutch takes over"
+    TELEOP_NOT_FINITE = "teleop refused: not finite"
     CAMERA_STALE = "hold: a camera is stale"
+    CAMERA_FROZEN = "hold: a camera shows the same picture again and again"
+    NODE_SILENT = "disarmed: the arm node is silent, nobody could press Stop"
+    CLOCK_STEP = "hold: a clock stepped, stamps are not believed"
     FEEDBACK_STALE = "hold: arm feedback is stale"
     SPEED_LIMITED = "scaled: speed limit"
     ACCELERATION_LIMITED = "scaled: acceleration limit"
@@ -153,9 +195,13 @@ class Verdict(Enum):
     FLOOR = "bounded: table"
     JOINT_LIMIT = "bounded: joint limit near"
     MANIPULABILITY = "slowed: low manipulability"
+    SELF_COLLISION = "bounded: the arm near itself"
     FORCE = "bounded: tool force"
     STOP_REQUESTED = "stopped: requested"
     STOP_FEEDBACK = "stopped: no arm feedback"
+    STOP_FEEDBACK_FROZEN = "stopped: arm feedback stands still although the arm is told to move"
+    STOP_ASTRAY = "stopped: the arm moves otherwise than it is told"
+    STOP_TRESPASS = "stopped: the arm is about to leave its box or to touch the table, whatever it is told"
     STOP_CHUNKS = "stopped: three chunks refused running"
     STOP_FORCE = "stopped: tool force"
     STOP_FAULT = "stopped: fault on the arm"
@@ -164,13 +210,17 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Command:
-    """What leaves for the arm: tool twist (6,) m/s and rad/s in the base frame, gripper position, and why."""
+    """What leaves for the arm: tool twist (6,) m/s and rad/s in the base frame, gripper position, and why.
+
+    `chunk` is the one it follows, and with it the frames and the instruction behind the motion; None where no policy moves the arm.
+    """
 
     stamp: int
     twist: Array
     gripper: float
     verdict: Verdict
     mode: Mode
+    chunk: ActionChunk | None = None
 
 
 ZERO_TWIST: Array = np.zeros(6)

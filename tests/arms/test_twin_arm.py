@@ -57,6 +57,25 @@ def test_in_this_process_calls_go_through() -> None:
     arm.close()
 
 
+class Ticking(Recorded):
+    """A simulation whose states are of the moments they are asked for."""
+
+    now = 0
+
+    def state(self) -> ArmState:
+        return state(self.now)
+
+
+def test_in_this_process_feedback_may_be_late_and_does_not_say_so() -> None:
+    simulation = Ticking()
+    arm = LocalTwinArm(simulation, 0.05)
+    got = []
+    for simulation.now in range(0, 100 * MILLISECOND, 10 * MILLISECOND):
+        got.append(arm.read(simulation.now))
+    assert got[:5] == [None] * 5
+    assert [s.stamp for s in got[5:] if s] == [k * 10 * MILLISECOND for k in range(5, 10)]
+
+
 def test_without_a_twin_it_says_what_to_start(tmp_path: Path) -> None:
     with pytest.raises(ArmError, match="vla-ros sim"):
         TwinArm(tmp_path).open()

@@ -16,7 +16,7 @@ from vla_ros.twin import blocks, tasks
 from vla_ros.twin.physics import Twin
 from vla_ros.twin.render import make_renderer
 
-CONFIG = load()
+CONFIG = load(overrides=["twin.noise=0"])
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 
+from vla_ros.clock import SECOND
 from vla_ros.config import load
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.evaluation.collect import Plan, collect, features
 from vla_ros.evaluation.evaluate import CONTROLS, Evaluation, controlled, evaluate, spoken
 from vla_ros.evaluation.expert_policy import ExpertPolicy
-from vla_ros.evaluation.rollout import Step, Studio, run
+from vla_ros.evaluation.rollout import Step, Studio, exposed, run
+from vla_ros.motion.outlet import Wire
 from vla_ros.policy.policy import load_policy
 from vla_ros.twin.tasks import COLOURS, sample
-from vla_ros.values import Mode
+from vla_ros.values import Command, Mode, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,79 @@ def test_blank_cameras_hide_everything(studio):
     episode = sample(1)
     run(studio, episode, expert_for(studio, episode), time_limit=0.2, on_step=looks.append, blank_cameras=True)
     assert all((frame.image == 128).all() for step in looks for frame in step.observation.frames.values())
+
+
+def test_cameras_expose_at_their_own_rate(studio):
+    start = 7_000_000_000
+    seen = [exposed(studio.config, start, start + k * SECOND // 100) for k in range(200)]
+    for name, camera in studio.config.cameras.items():
+        stamps = sorted({moments[name] for moments in seen})
+        assert len(stamps) == round(2 * camera.rate)
+        assert np.abs(np.diff(stamps) - SECOND / camera.rate).max() <= 1
+        ages = [start + k * SECOND // 100 - moments[name] for k, moments in enumerate(seen)]
+        assert 0 <= min(ages) <= max(ages) < SECOND / camera.rate
+
+
+def test_pictures_have_the_noise_of_a_sensor_which_is_the_seeds(studio):
+    looks: list[list[Step]] = []
+    for _ in range(2):
+        looks.append([])
+        episode = sample(11)
+        run(studio, episode, expert_for(studio, episode), time_limit=0.2, on_step=looks[-1].append)
+    studio.twin.reset(sample(11))
+    clean = studio.images()
+    for name, image in clean.items():
+        first, again = (look[0].observation.frames[name].image for look in looks)
+        np.testing.assert_array_equal(first, again)
+        difference = first.astype(float) - image
+        assert 0.5 < difference.std() < 2.0
+    assert looks[0][0].observation.stamp < looks[0][1].observation.stamp
+
+
+class Heard:
+    """An arm that notes what it is told."""
+
+    def __init__(self):
+        self.sent, self.stops = [], 0
+
+    def send(self, now, twist, gripper):
+        self.sent.append((now, twist.copy()))
+
+    def stop(self, now):
+        self.stops += 1
+
+
+def told(now, speed, mode=Mode.ACTIVE):
+    return Command(now, np.array([speed, 0, 0, 0, 0, 0.0]), 0.0, Verdict.OK, mode)
+
+
+def test_the_arm_hears_commands_at_the_rate_that_it_takes_up(studio):
+    arm = Heard()
+    wire = Wire(studio.config, arm)
+    for k in range(100):
+        wire.act(SECOND + k * SECOND // 100, told(SECOND, 0.001 * (k + 1)))
+    assert len(arm.sent) == pytest.approx(studio.config.arm.command_rate, abs=2)
+
+
+def test_rest_and_a_stop_are_sent_in_the_cycle_in_which_they_begin(studio):
+    arm = Heard()
+    wire, moments = Wire(studio.config, arm), [SECOND + k * SECOND // 100 for k in range(40)]
+    for moment in moments[:11]:
+        wire.act(moment, told(moment, 0.1))
+    wire.act(moments[11], told(moments[11], 0.0))
+    assert arm.sent[-1][0] == moments[11]
+    assert not arm.sent[-1][1].any()
+    wire.act(moments[12], told(moments[12], 0.1))
+    wire.act(moments[13], told(moments[13], 0.09, Mode.STOPPED))
+    assert arm.sent[-1][0] == moments[13]
+    assert arm.stops == 0
+    for moment in moments[14:20]:
+        wire.act(moment, told(moment, 0.0, Mode.STOPPED))
+    assert arm.stops == 1
+    count = len(arm.sent)
+    for moment in moments[20:]:
+        wire.act(moment, told(moment, 0.0, Mode.DISARMED))
+    assert len(arm.sent) == count
 
 
 def test_controls_change_what_they_say_and_nothing_else():

@@ -12,6 +12,7 @@ from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.config import Config, load
 from vla_ros.geometry import Array, Pose
 from vla_ros.motion.cycle import Inputs, Requests, ServoCycle
+from vla_ros.motion.outlet import Outlet
 from vla_ros.values import ActionChunk, ArmState, Command, Mode
 
 CONFIG = load()
@@ -72,11 +73,17 @@ class Arm:
 
 
 class Bench:
-    """A ServoCycle on such an arm, with cameras and policy alive unless told otherwise."""
+    """A ServoCycle on such an arm, with cameras and policy alive unless told otherwise.
+
+    `cameras` and `overrides` replace stamps and fields of the feedback, `fields` those of the inputs, from then on.
+    """
 
     def __init__(self, joints: Array, delay: int = 80 * MILLISECOND, config: Config = CONFIG) -> None:
         self.config, self.arm = config, Arm(joints, delay)
         self.cycle = ServoCycle(config)
+        self.outlet = Outlet(config.arm.command_rate, round(SECOND / config.servo.rate))
+        self.fields: dict[str, object] = {}
+        self._sent = (Mode.DISARMED, False)
         self.commands: list[Command] = []
         self.overrides: dict[str, object] = {}
         self.cameras: dict[str, int] | None = None
@@ -90,13 +97,17 @@ class Bench:
         """What the servo sees now."""
         cameras = dict.fromkeys(self.config.cameras, self.now) if self.cameras is None else self.cameras
         state = replace(self.arm.state(), **self.overrides)  # type: ignore[arg-type]
-        return Inputs(state, cameras, self.now, chunk, Requests(**requests))
+        inputs = Inputs(state, cameras, self.now, chunk, Requests(**requests))
+        return replace(inputs, **self.fields)  # type: ignore[arg-type]
 
     def step(self, chunk: ActionChunk | None = None, period: int = PERIOD, **requests: bool) -> Command:
         """One cycle, and the arm moves for one period."""
         command = self.cycle.step(self.now, self.inputs(chunk, **requests))
         self.commands.append(command)
-        self.arm.send(command.twist)
+        state = command.mode, bool(command.twist.any())
+        if self.outlet.due(self.now, urgent=state != self._sent):
+            self.arm.send(command.twist)
+        self._sent = state
         self.arm.advance(period)
         return command
 

@@ -39,7 +39,7 @@ class Service:
         self.chunk = Block.create(runtime / "servo_chunk", blocks.CHUNK)
         self.request = Block.create(runtime / "servo_request", blocks.REQUEST)
         self.record = np.zeros(1, blocks.REQUEST)
-        self.record["cameras"] = -1
+        self.record["cameras"] = self.record["changed"] = -1
         self.sequence = 0
 
     def start(self, name):
@@ -71,7 +71,7 @@ class Service:
 
     def live(self):
         self.record["cameras"][0, : len(CONFIG.cameras)] = time.monotonic_ns()
-        self.record["policy"] = time.monotonic_ns()
+        self.record["policy"] = self.record["beat"] = time.monotonic_ns()
         self.request.write(self.record[0])
 
     def play(self):

@@ -1,6 +1,7 @@
 """The servo around its cycle: the mailbox, what is sent when, what it says. A fake arm, a virtual clock, real blocks."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from vla_ros.motion import blocks
 from vla_ros.motion.cycle import Requests
 from vla_ros.motion.servo import Mailbox, Servo
 from vla_ros.shared import Block
-from vla_ros.values import Mode, Verdict
+from vla_ros.values import Mode, Trace, Verdict
 
 from .simulator import CONFIG, PERIOD, START, Arm, Bench
 
@@ -25,10 +26,11 @@ class Node:
         self.chunk = Block.create(runtime / "servo_chunk", blocks.CHUNK)
         self.request = Block.create(runtime / "servo_request", blocks.REQUEST)
         self.record = np.zeros(1, blocks.REQUEST)
-        self.record["cameras"] = -1
+        self.record["cameras"] = self.record["changed"] = -1
 
     def live(self):
         """Fresh cameras and policy."""
+        self.record["beat"] = self.clock.now()
         self.record["cameras"][0, : len(CONFIG.cameras)] = self.clock.now()
         self.record["policy"] = self.clock.now()
         self.request.write(self.record[0])
@@ -103,9 +105,8 @@ class Workshop:
         assert self.mode() is Mode.IDLE
 
     def play(self, **changes):
-        self.node.chunk.write(
-            blocks.pack_chunk(Bench(self.device.arm.joints).chunk(**({"stamp": self.clock.now()} | changes)))
-        )
+        chunk = Bench(self.device.arm.joints).chunk(**({"stamp": self.clock.now()} | changes))
+        self.node.chunk.write(blocks.pack_chunk(chunk, list(CONFIG.cameras)))
 
 
 @pytest.fixture
@@ -127,106 +128,106 @@ def node(tmp_path):
 
 
 def test_without_an_arm_node_the_servo_is_told_to_disarm(box):
-    inputs = box.read()
+    inputs = box.read(START)
     assert inputs.requests == Requests(disable=True)
     assert inputs.chunk is None
     assert box.answered == 0
 
 
 def test_a_node_that_has_written_nothing_yet_is_no_node(box, node):
-    assert box.read().requests == Requests(disable=True)
+    assert box.read(START).requests == Requests(disable=True)
     node.live()
-    assert box.read().requests == Requests(disable=True)
-    assert box.read().requests == Requests()
+    assert box.read(START).requests == Requests(disable=True)
+    assert box.read(START).requests == Requests()
 
 
 def test_requests_are_growing_counters(box, node):
     node.live()
-    box.read()
+    box.read(START)
     for name in ("enable", "disable", "stop", "reset"):
         node.ask(name)
-        assert box.read().requests == Requests(**{name: True})
-        assert box.read().requests == Requests()
+        assert box.read(START).requests == Requests(**{name: True})
+        assert box.read(START).requests == Requests()
     assert box.answered == 4
 
 
 def test_two_requests_of_a_kind_between_two_looks_are_both_answered(box, node):
     node.live()
-    box.read()
+    box.read(START)
     node.ask("enable")
     node.ask("enable")
     node.ask("stop")
-    assert box.read().requests == Requests(enable=True, stop=True)
+    assert box.read(START).requests == Requests(enable=True, stop=True)
     assert box.answered == 3
 
 
 def test_what_a_former_servo_was_asked_is_not_asked_of_a_new_one_but_for_a_stop(node, tmp_path):
     for name in ("enable", "disable", "reset"):
         node.ask(name)
-    assert Mailbox(tmp_path, CONFIG).read().requests == Requests(disable=True)
+    assert Mailbox(tmp_path, CONFIG).read(START).requests == Requests(disable=True)
     node.ask("stop")
     box = Mailbox(tmp_path, CONFIG)
-    assert box.read().requests == Requests(disable=True, stop=True)
-    assert box.read().requests == Requests()
+    assert box.read(START).requests == Requests(disable=True, stop=True)
+    assert box.read(START).requests == Requests()
     assert box.answered == 4
 
 
 def test_a_stop_at_a_new_arm_node_is_heard_at_once(box, node, tmp_path):
     node.live()
-    box.read()
+    box.read(START)
     for _ in range(7):
         node.ask("enable")
-    box.read()
+    box.read(START)
     new = Node(tmp_path, node.clock)
-    assert box.read().requests == Requests(disable=True)  # not one number of the former node is left
+    assert box.read(START).requests == Requests(disable=True)  # not one number of the former node is left
     new.live()
-    box.read()
+    box.read(START)
     new.ask("stop")
-    assert box.read().requests.stop
+    assert box.read(START).requests.stop
     new.ask("enable")
-    assert box.read().requests.enable
+    assert box.read(START).requests.enable
     assert box.answered == 9  # only grows
 
 
 def test_an_arm_node_that_left_disarms(box, node):
     node.live()
-    box.read()
+    box.read(START)
     node.request.close(unlink=True)
     node.chunk.close(unlink=True)
-    assert box.read().requests == Requests(disable=True)
+    assert box.read(START).requests == Requests(disable=True)
 
 
 def test_cameras_that_are_not_used_are_left_out(box, node):
     node.live()
     node.record["cameras"][0, 1] = -1
     node.request.write(node.record[0])
-    assert list(box.read().cameras) == [next(iter(CONFIG.cameras))]
+    assert list(box.read(START).cameras) == [next(iter(CONFIG.cameras))]
 
 
 def test_a_chunk_is_read_once_and_an_old_one_never(box, node):
     chunk = Bench(HOME).chunk()
     node.live()
     node.chunk.write(blocks.pack_chunk(chunk))
-    assert box.read().chunk is None  # it was written for a former servo
+    assert box.read(START).chunk is None  # it was written for a former servo
     node.chunk.write(blocks.pack_chunk(chunk))
-    assert len(box.read().chunk) == 10
-    assert box.read().chunk is None
+    assert len(box.read(START).chunk) == 10
+    assert box.read(START).chunk is None
 
 
 def test_a_node_that_died_within_a_write_asks_for_nothing(box, node):
     node.ask("enable")
-    box.read()
+    box.read(START)
     node.record["stop"] = 5
     node.request._value[0] = node.record[0]
     node.request._sequence[0] += 1
-    assert box.read().requests == Requests()
+    assert box.read(START).requests == Requests()
 
 
 def test_another_layout_is_said_once(box, tmp_path, caplog):
     Block.create(tmp_path / "servo_request", np.dtype("f8"))
     with caplog.at_level("INFO"):
         for _ in range(3):
-            box.read()
+            box.read(START)
     assert caplog.text.count("another layout: stop every vla_ros process") == 1
 
 
@@ -239,11 +240,25 @@ def test_disarmed_nothing_is_sent(shop):
     assert shop.mode() is Mode.DISARMED
 
 
-def test_armed_something_is_sent_every_cycle(shop):
+def test_armed_something_is_sent_as_often_as_the_arm_takes_it(shop):
     shop.enable()
     before = len(shop.device.calls)
-    shop.cycles(20)
-    assert shop.device.names()[before:] == ["send"] * 20
+    shop.cycles(200)
+    assert shop.device.names()[before:] == ["send"] * 80
+
+
+def test_the_first_command_of_a_stop_is_sent_at_once(shop):
+    for waited in range(5):  # wherever the stop falls between two commands
+        shop.enable()
+        shop.play()
+        shop.cycles(30 + waited)
+        sent = len(shop.device.calls)
+        shop.node.ask("stop")
+        shop.cycle()
+        assert len(shop.device.calls) == sent + 1
+        shop.cycles(60)
+        shop.node.ask("reset")
+        shop.cycle()
 
 
 def test_disarming_while_moving_ends_with_a_zero_and_silence(shop):
@@ -317,13 +332,77 @@ def test_a_restarted_arm_node_disarms(shop):
     assert not shop.device.arm.rates.any()
 
 
-def test_a_frozen_arm_node_is_stale_cameras(shop):
+def test_a_frozen_arm_node_disarms(shop):
     shop.enable()
     shop.play(count=40)
-    modes = [blocks.mode(shop.cycle(live=False)) for _ in range(110)]
+    modes = [blocks.mode(shop.cycle(live=False)) for _ in range(60)]
     assert modes[0] is Mode.ACTIVE
-    assert Mode.HOLD in modes
+    assert Mode.HOLD in modes  # its cameras grow old first
     assert modes[-1] is Mode.DISARMED
+    assert blocks.verdict(shop.status()) is Verdict.NODE_SILENT
+
+
+def test_a_frozen_arm_node_disarms_an_idle_arm(shop):
+    shop.enable()
+    modes = [blocks.mode(shop.cycle(live=False)) for _ in range(60)]
+    assert modes[0] is Mode.IDLE
+    assert modes[-1] is Mode.DISARMED
+
+
+def test_the_hand_the_instruction_and_the_pictures_get_through(box, node):
+    node.live()
+    inputs = box.read(START)
+    assert (inputs.teleop, inputs.instruction, inputs.changes, inputs.distrusted) == (None, None, {}, False)
+    assert inputs.node == START
+    node.record["teleop_stamp"], node.record["teleop_twist"], node.record["teleop_in_tool"] = START, np.arange(6.0), 1
+    node.record["teleop_gripper"] = math.nan
+    node.record["instruction"], node.record["instructed"] = "grün".encode(), START
+    node.record["changed"][0, :2] = START - 5, START - 7
+    node.record["distrusted"] = START + 1
+    node.live()
+    inputs = box.read(START)
+    assert (inputs.teleop.stamp, inputs.teleop.gripper, inputs.teleop.in_tool) == (START, None, True)
+    assert inputs.teleop.twist.tolist() == [0, 1, 2, 3, 4, 5]
+    assert (inputs.instruction, inputs.distrusted) == ("grün", True)
+    assert inputs.changes == dict(zip(CONFIG.cameras, (START - 5, START - 7), strict=True))
+    assert not box.read(START + 1).distrusted
+
+
+def test_refusals_of_node_and_servo_are_counted_together(shop):
+    shop.enable()
+    shop.play()
+    shop.cycles(10)
+    shop.node.record["refused"], shop.node.record["refusal"] = 2, Verdict.CHUNK_UNKNOWN.name
+    status = shop.cycle()
+    assert (int(status["refused"]), blocks.refusal(status)) == (2, Verdict.CHUNK_UNKNOWN)
+    shop.play(stamp=shop.clock.now() + SECOND)
+    status = shop.cycle()
+    assert (int(status["refused"]), blocks.refusal(status)) == (3, Verdict.CHUNK_FUTURE)
+    assert (int(shop.cycle()["refused"]), blocks.refusal(status)) == (3, Verdict.CHUNK_FUTURE)
+
+
+def test_the_status_says_where_the_command_comes_from(shop):
+    shop.enable()
+    assert shop.status()["source"] == b""
+    trace = Trace("run", {"static": 4, "wrist": 5}, 1, 2, 3)
+    shop.play(trace=trace, sequence=9)
+    first = shop.clock.now() + PERIOD
+    status = shop.cycles(3)
+    assert (status["source"], int(status["chunk_sequence"]), int(status["chunk_began"])) == (b"policy", 9, first)
+    assert status["chunk_frames"][:2].tolist() == [4, 5]
+    assert status["chunk_instruction"] == b"pick up the red cube"
+
+
+def test_faults_around_the_arm_are_played_when_asked_for(shop):
+    shop.enable()
+    shop.play(count=40, shift=(0.12, 0, 0.1))
+    shop.cycles(20)
+    shop.node.record["fault_target"], shop.node.record["fault_kind"] = b"arm.feedback", b"disconnect"
+    shop.node.record["fault_seconds"] = 0.3
+    shop.node.record["fault"] += 1
+    assert blocks.mode(shop.cycles(4)) is Mode.ACTIVE
+    assert blocks.mode(shop.cycles(4)) is Mode.HOLD
+    assert blocks.mode(shop.cycles(20)) is Mode.STOPPED
 
 
 # --- what is said --------------------------------------------------------------------------------------------------------
@@ -376,13 +455,13 @@ class Asked:
 def test_leaving_while_moving_leads_to_rest_first(shop):
     shop.enable()
     shop.play(count=40, shift=(0.12, 0, 0.1))
-    shop.servo.run(Asked(shop, shop.clock.now() + SECOND // 2))
+    shop.servo.run(Asked(shop, shop.clock.now() + SECOND))
     shop.servo.close()
     sends = [twist for name, twist in shop.device.calls if name == "send"]
-    assert max(np.linalg.norm(s) for s in sends) > 0.05
+    assert max(np.linalg.norm(s) for s in sends) > 0.03
     steps = [np.linalg.norm(b[:3] - a[:3]) for a, b in itertools.pairwise(sends)]
-    assert max(steps) <= CONFIG.limits.stop_acceleration * 0.01 * (1 + 1e-9)
-    assert np.linalg.norm(sends[-1]) < 0.01
+    assert max(steps) <= CONFIG.limits.stop_acceleration * 0.03 * (1 + 1e-9)  # up to three cycles between two commands
+    assert np.linalg.norm(sends[-1]) < 0.03
     assert shop.device.names()[-2:] == ["stop", "close"]
     assert not (shop.runtime / "servo_status").exists()
 
@@ -413,6 +492,6 @@ def test_a_broken_arm_ends_the_servo_with_a_stop(shop):
     shop.enable()
     shop.device.broken = True
     with pytest.raises(ArmError, match="plug it in"):
-        shop.cycle()
+        shop.cycles(3)
     shop.servo.close()
     assert shop.device.names()[-2:] == ["stop", "close"]

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, TwistStamped
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import CameraInfo, JointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
@@ -33,7 +37,9 @@ class Others:
         self.node.create_subscription(JointState, "/joint_states", self.joints.append, newest(reliable=False))
         self.node.create_subscription(PoseStamped, "/arm/tool_pose", self.tools.append, newest(reliable=False))
         self.node.create_subscription(TwistStamped, "/arm/command", self.commands.append, 10)
-        self.cameras, self.instance = True, "first"
+        self._twists = self.node.create_publisher(TwistStamped, "/teleop/twist", newest(reliable=False))
+        self._instructions = self.node.create_publisher(String, "/vla/instruction", newest())
+        self.cameras, self.instance, self.twist, self.said = True, "first", None, {}
         self.node.create_timer(0.03, self._publish)
 
     def _publish(self):
@@ -43,12 +49,28 @@ class Others:
             message.header.stamp = convert.to_time(now)
             info.publish(message)
         if self.instance:
-            alive = convert.diagnostic("policy", b"\x00", "", {"state": "active"}, self.instance)
-            self._policy.publish(convert.diagnostics(now, [alive]))
+            self.speak(now, self.instance)
+        if self.twist is not None:
+            self._twists.publish(convert.from_twist(np.array(self.twist, float), now))
+
+    def speak(self, stamp, instance, **values):
+        """What a policy says of itself at `stamp`."""
+        said = {"state": "active", "instruction": "lift"} | self.said | values
+        self._policy.publish(convert.diagnostics(stamp, [convert.diagnostic("policy", b"\x00", "", said, instance)]))
+
+    def instruct(self, text):
+        self.until(lambda: self._instructions.get_subscription_count() > 0, "nobody hears instructions")
+        self._instructions.publish(String(data=text))
 
     def call(self, wish):
         response = self._ros.call(self.node, Trigger, f"/arm/{wish}", Trigger.Request())
         return response.success, response.message
+
+    def set_fault(self, text):
+        """Why the fault was refused; empty: it is played."""
+        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=text)
+        request = SetParameters.Request(parameters=[ParameterMessage(name="fault", value=value)])
+        return self._ros.call(self.node, SetParameters, "/arm/set_parameters", request).results[0].reason
 
     def until(self, condition, what=""):
         self._ros.spin_until(condition, f"{what}; last status: {self.status.newest if self.status.got else None}")
@@ -75,15 +97,18 @@ class Others:
         p = self.tools[-1].pose.position
         return np.array([p.x, p.y, p.z])
 
-    def play(self, offset, n=10):
-        """Send a chunk that leads from here to `offset` further, at 20 mm a step or less."""
+    def play(self, offset, n=10, instance="first", **said):
+        """Send a chunk that leads from here to `offset` further, at 20 mm a step or less, and say that it is `instance`'s."""
         self.heard()
         tool = convert.to_pose(self.tools[-1].pose)
         way = np.linspace(0, 1, n + 1)[1:, None] * np.array(offset)
         chunk = ActionChunk(
             0, 100_000_000, tool.position + way, np.tile(tool.quaternion, (n, 1)), np.zeros(n), n, "", "", 0
         )
-        self.send(convert.from_chunk(chunk, time.time_ns()))
+        stamp = time.time_ns()
+        if instance:
+            self.speak(stamp, instance, **said)
+        self.send(convert.from_chunk(chunk, stamp))
 
     def send(self, trajectory):
         """Publish it, to somebody who listens."""
@@ -127,7 +152,9 @@ def test_it_publishes_what_the_servo_says(others):
     assert others.tools[-1].header.frame_id == "base_link"
     assert 0.3 < others.position()[0] < 0.6
     assert abs(convert.from_time(others.joints[-1].header.stamp) - time.time_ns()) < 5e9
-    assert {"mode", "verdict", "missed", "period_error_p99_ms", "seam_mm"} <= set(others.status.values())
+    assert {"mode", "verdict", "missed", "period_error_p99_ms", "seam_jump_m_s", "source"} <= set(
+        others.status.values()
+    )
 
 
 def test_enable_names_what_is_in_the_way(others):
@@ -179,6 +206,87 @@ def test_a_policy_that_was_started_anew_disarms(others):
     others.enable()
     others.instance = "second"
     others.until(lambda: others.mode() == "DISARMED", "still armed")
+
+
+def test_a_second_policy_moves_nothing_while_the_first_lives(others):
+    others.enable()
+    others.rest()
+    start, refused = others.position(), int(others.status.values()["refused"])
+    others.play([0.0, 0.05, 0.0], instance="another")
+    others.until(lambda: int(others.status.values()["refused"]) > refused, "not refused")
+    assert others.status.values()["refusal"] == "CHUNK_SECOND_POLICY"
+    assert others.mode() == "IDLE"
+    assert np.linalg.norm(others.position() - start) < 1e-3
+
+
+def test_a_chunk_of_which_no_policy_speaks_is_refused(others):
+    others.enable()
+    others.play([0.0, 0.05, 0.0], instance="")
+    others.until(lambda: others.status.values()["refusal"] == "CHUNK_UNKNOWN", "not refused")
+    assert others.mode() == "IDLE"
+
+
+def test_a_chunk_of_another_instruction_is_refused_and_an_empty_one_is_idle_at_once(others):
+    others.instruct("lift")
+    others.enable()
+    others.play([0.0, 0.05, 0.0])
+    others.until(lambda: others.mode() == "ACTIVE", "not active")
+    others.play([0.0, 0.05, 0.0], instruction="put it down")
+    others.until(lambda: others.status.values()["refusal"] == "CHUNK_INSTRUCTION", "not refused")
+    others.instruct("")
+    others.until(lambda: others.mode() == "IDLE", "not idle")
+
+
+def test_the_command_says_where_it_comes_from(others):
+    others.enable()
+    others.play([0.0, 0.05, 0.0], frame_static=17, received_ms=3.0, decided_ms=8.0)
+    others.until(lambda: others.status.values().get("source") == "policy", "no source")
+    values = others.status.values()
+    assert (values["instruction"], values["frame_static"]) == ("lift", "17")
+    assert (float(values["received_ms"]), float(values["decided_ms"])) == (3.0, 8.0)
+    assert float(values["command_ms"]) > 0
+
+
+def test_the_hand_moves_the_arm_while_the_clutch_is_held(others):
+    others.enable()
+    others.rest()
+    start = others.position()
+    others.twist = (0.0, 0.05, 0.0, 0.0, 0.0, 0.0)
+    others.until(lambda: others.mode() == "TELEOP", "no teleop")
+    others.until(lambda: others.position()[1] - start[1] > 0.02, "did not move")
+    others.twist = None
+    others.until(lambda: others.mode() == "IDLE", "still held")
+
+
+def test_pictures_that_do_not_change_hold_the_arm_and_disarm_it(others):
+    others.said = {"unchanged_static_ms": 5.0, "unchanged_wrist_ms": 5.0}
+    others.enable()
+    others.play([0.0, 0.05, 0.0])
+    others.until(lambda: others.mode() == "ACTIVE", "not active")
+    others.said = {"unchanged_static_ms": 5.0, "unchanged_wrist_ms": 400.0}
+    others.until(lambda: others.status.values()["verdict"] == "CAMERA_FROZEN", "not seen")
+    others.said["unchanged_wrist_ms"] = float("inf")
+    others.until(lambda: others.mode() == "DISARMED", "not disarmed")
+
+
+def test_a_fault_is_asked_for_by_the_parameter_and_a_bad_one_is_refused(others):
+    others.enable()
+    assert "KIND" in others.set_fault("feedback nonsense")
+    assert others.set_fault("feedback disconnect 0.4") == ""
+    others.until(lambda: others.mode() == "STOPPED", "not stopped")
+
+
+def test_latencies_are_on_diagnostics(others):
+    got = Statuses(others.node, "/diagnostics", "latency")
+    others.until(lambda: got.got, "nothing")
+    assert any(name.endswith("_p99_ms") for name in got.values())
+
+
+def test_ten_thousand_points_are_refused_in_words(others):
+    others.enable()
+    point = convert.MultiDOFJointTrajectoryPoint()
+    others.send(MultiDOFJointTrajectory(joint_names=convert.CHUNK_JOINTS, points=[point] * 10_000))
+    others.until(lambda: others.status.says("chunk refused: 10000 points: at most 64 are taken"), "not refused")
 
 
 def test_a_trajectory_of_another_form_is_refused_in_words(others):

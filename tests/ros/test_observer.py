@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vla_ros.clock import MILLISECOND
-from vla_ros.nodes.observer import Observer, differences, interpolated
+from vla_ros.nodes.observer import Observer, differences, interpolated, same
 from vla_ros.values import Frame, Intrinsics, Observation
 
 from .bed import arm_at, small_config
@@ -14,8 +14,8 @@ from .bed import arm_at, small_config
 T = 1000 * MILLISECOND
 
 
-def frame(stamp):
-    return Frame(np.zeros((2, 2, 3), np.uint8), stamp, stamp + 1, 1)
+def frame(stamp, level=0):
+    return Frame(np.full((4, 4, 3), level, np.uint8), stamp, stamp + 1, 1)
 
 
 def filled(static=T, wrist=T):
@@ -53,6 +53,99 @@ def test_what_arrived_before_a_step_of_the_clock_is_forgotten():
     observer = filled()
     observer.forget()
     assert "waiting for frames" in observer.observe()
+
+
+def shown(levels, camera="wrist", period=40):
+    """An observer to which both cameras have given a frame every `period` ms; those of one camera show these levels."""
+    observer, now = Observer(small_config()), T
+    for k, level in enumerate(levels):
+        now = T + k * period * MILLISECOND
+        observer.put_arm(arm_at(now))
+        for name in ("wrist", "static"):
+            observer.put_frame(name, frame(now, level if name == camera else k))
+    return observer, now
+
+
+def test_it_is_noted_when_a_picture_last_changed():
+    observer, _ = shown([1, 2, 3, 3, 3])
+    assert observer.unchanged() == {"static": 0.0, "wrist": 80.0}
+    assert isinstance(observer.observe(), Observation)
+
+
+def test_one_byte_in_the_last_row_is_a_change():
+    image = np.zeros((480, 640, 3), np.uint8)
+    other = image.copy()
+    assert same(image, other)
+    other[-1, -1, -1] = 1
+    assert not same(image, other)
+    assert not same(image[:, :, ::-1], other[:, :, ::-1])
+    assert not same(image, image[:4])
+
+
+@pytest.mark.parametrize("camera", ["static", "wrist"])
+def test_a_frozen_camera_gives_no_observation_and_is_named(camera):
+    observer, _ = shown([1, 2, *[3] * 11], camera)
+    assert observer.observe() == f"camera {camera} shows the same picture since 0.4 s"
+
+
+def test_a_camera_that_was_frozen_and_goes_on_is_good_again():
+    observer, _ = shown([1, 2, *[3] * 11, 4])
+    assert isinstance(observer.observe(), Observation)
+
+
+def test_a_slow_camera_is_frozen_after_three_of_its_periods():
+    assert isinstance(shown([1, 2, 2, 2], period=66)[0].observe(), Observation)
+    slow = Observer(small_config(**{"cameras.wrist.rate": 5}))
+    for k in range(4):
+        slow.put_arm(arm_at(T + k * 190 * MILLISECOND))
+        slow.put_frame("static", frame(T + k * 190 * MILLISECOND, k))
+        slow.put_frame("wrist", frame(T + k * 190 * MILLISECOND))
+    assert isinstance(slow.observe(), Observation)
+
+
+def test_of_a_camera_without_frames_nothing_is_said():
+    observer = Observer(small_config())
+    observer.put_frame("static", frame(T))
+    assert observer.unchanged() == {"static": 0.0}
+    observer.forget()
+    assert observer.unchanged() == {}
+
+
+def test_a_camera_that_delivers_late_is_seen_together_with_what_it_belongs_to():
+    observer = Observer(small_config())
+    for k in range(6):
+        exposure = T + k * 33 * MILLISECOND
+        observer.put_arm(arm_at(exposure))
+        observer.put_frame("static", frame(exposure, k))
+        if k >= 2:  # two frames later than the other's
+            observer.put_frame("wrist", frame(exposure - 60 * MILLISECOND, k))
+    observation = observer.observe()
+    assert observation.stamp == T + 4 * 33 * MILLISECOND
+    assert observation.frames["static"].exposure == observation.stamp
+    assert observation.skew == 27 * MILLISECOND
+    assert observation.arm.stamp == observation.stamp
+
+
+def test_the_newest_frames_are_taken_where_they_belong_together():
+    observer = filled(T + 40 * MILLISECOND, T + 35 * MILLISECOND)
+    observer.put_frame("static", frame(T + 73 * MILLISECOND, 1))
+    observer.put_arm(arm_at(T + 73 * MILLISECOND))
+    assert (observer.observe().stamp, observer.observe().skew) == (T + 73 * MILLISECOND, 38 * MILLISECOND)
+
+
+def test_a_camera_that_has_fallen_silent_is_named_soon():
+    observer = filled()
+    for k in range(1, 6):
+        observer.put_frame("static", frame(T + k * 33 * MILLISECOND, k))
+    assert observer.observe() == "camera wrist is 165 ms off the reference camera: waiting for its next frame"
+
+
+def test_a_frame_that_was_overtaken_is_not_taken_and_one_of_a_clock_that_was_set_is():
+    observer = filled()
+    observer.put_frame("wrist", frame(T - 30 * MILLISECOND, 9))
+    assert observer.observe().frames["wrist"].exposure == T
+    observer.put_frame("wrist", frame(T - 10_000 * MILLISECOND, 9))
+    assert "off the reference camera" in observer.observe()
 
 
 def test_joints_turn_the_shorter_way_between_two_states():

@@ -8,11 +8,14 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
-from vla_ros.clock import MILLISECOND
+from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.nodes import convert, thinker
 from vla_ros.nodes.policy import PolicyNode
 from vla_ros.nodes.process import newest
@@ -26,7 +29,10 @@ SPEC = "constant:0.45,0.1,0.2"
 
 
 class Robot:
-    """Cameras and an arm that stand still, published from the test, and ears for what the policy says."""
+    """Cameras and an arm that stand still, published from the test, and ears for what the policy says.
+
+    Pictures differ from frame to frame, as a sensor's do, but for the cameras that are `frozen`.
+    """
 
     def __init__(self, ros):
         self._ros, self.node = ros, ros.node("robot")
@@ -40,11 +46,15 @@ class Robot:
         self._joints = self.node.create_publisher(JointState, "/joint_states", newest(reliable=False))
         self._tool = self.node.create_publisher(PoseStamped, "/arm/tool_pose", newest(reliable=False))
         self._instruction = self.node.create_publisher(String, "/vla/instruction", newest())
-        self.chunks = []
-        self.node.create_subscription(MultiDOFJointTrajectory, "/vla/action_chunk", self.chunks.append, 10)
+        self.chunks, self.arrivals = [], []
+        self.node.create_subscription(MultiDOFJointTrajectory, "/vla/action_chunk", self._hear, 10)
         self.status = Statuses(self.node, "/vla/status", "policy")
-        self.broken, self.stamps, self._due = {}, [], 0.0
+        self.broken, self.frozen, self.stamps, self._due = {}, set(), [], 0.0
         self.node.create_timer(0.01, self._publish)
+
+    def _hear(self, chunk):
+        self.chunks.append(chunk)
+        self.arrivals.append(time.time_ns())
 
     def _publish(self):
         now = time.time_ns()
@@ -56,7 +66,8 @@ class Robot:
         self._due = time.monotonic() + 1 / 30
         self.stamps.append(now)
         for name, camera in self.intrinsics.items():
-            image = self._writers[name].write(np.zeros((*camera.image_shape, 3), np.uint8), now)
+            level = 0 if name in self.frozen else len(self.stamps) % 256
+            image = self._writers[name].write(np.full((*camera.image_shape, 3), level, np.uint8), now)
             info = convert.from_intrinsics(camera, name)
             info.header.stamp = image.header.stamp
             self._images[name].publish(self.broken.get(name, lambda m: m)(image))
@@ -75,6 +86,17 @@ class Robot:
         self.until(lambda: len(self.chunks) >= seen + count, "no new chunks")
         return self.chunks[seen:]
 
+    def statuses(self):
+        """The newest status of each stamp (ROS time, ns)."""
+        return {convert.from_time(stamp): status for stamp, status in self.status.got}
+
+    def ask(self, text):
+        """Write the policy's parameter `fault`: whether that was done, and why not."""
+        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=text)
+        request = SetParameters.Request(parameters=[Parameter(name="fault", value=value)])
+        result = self._ros.call(self.node, SetParameters, "/policy/set_parameters", request).results[0]
+        return result.successful, result.reason
+
 
 def change(ros, robot, transition):
     request = ChangeState.Request(transition=Transition(id=transition))
@@ -85,7 +107,7 @@ def change(ros, robot, transition):
 def robot(ros):
     """A robot with an active policy."""
     robot = Robot(ros)
-    ros.add(PolicyNode, **{"policy.bundle": SPEC, "deadlines.skew": 0.3})
+    robot.policy = ros.add(PolicyNode, **{"policy.bundle": SPEC, "deadlines.skew": 0.3})
     assert change(ros, robot, Transition.TRANSITION_CONFIGURE)
     assert change(ros, robot, Transition.TRANSITION_ACTIVATE)
     return robot
@@ -107,13 +129,116 @@ def test_an_instruction_makes_chunks_stamped_at_exposure_and_an_empty_one_ends_t
     decoded = convert.to_chunk(chunk, 0, 0)
     assert (len(decoded), decoded.execute, decoded.step) == (10, 5, 100 * MILLISECOND)
     assert decoded.positions[-1][1] > decoded.positions[0][1]
-    statuses = {convert.from_time(s): status for s, status in robot.status.got}
-    robot.until(lambda: stamp in {convert.from_time(s) for s, _ in robot.status.got}, "no status of that stamp")
-    statuses = {convert.from_time(s): status for s, status in robot.status.got}
-    assert convert.values(statuses[stamp])["instruction"] == "go there"
+    robot.until(lambda: stamp in robot.statuses(), "no status of that stamp")
+    assert convert.values(robot.statuses()[stamp])["instruction"] == "go there"
     robot.say("")
     robot.until(lambda: not robot.chunks[-1].points, "still chunks")
     assert all(not chunk.points for chunk in robot.fresh())
+
+
+def test_the_status_of_a_chunk_says_what_it_was_made_of_and_when(robot):
+    robot.say("go there")
+    robot.until(lambda: robot.chunks and robot.chunks[-1].points, "no chunk")
+    stamp = convert.from_time(robot.fresh()[-1].header.stamp)
+    robot.until(lambda: stamp in robot.statuses(), "no status of that stamp")
+    values = convert.values(robot.statuses()[stamp])
+    assert values["state"] == "active"
+    assert values["policy"] == SPEC
+    assert int(values["targets"]) == 10
+    assert int(values["sequence"]) >= 1
+    assert int(values["frame_static"]) >= 1
+    assert int(values["frame_wrist"]) >= 1
+    moments = [float(values[f"{name}_ms"]) for name in ("received", "encoded", "decided", "published")]
+    assert moments == sorted(moments)
+    assert moments[0] > 0
+    assert float(values["skew_ms"]) >= 0
+    assert float(values["unchanged_static_ms"]) == float(values["unchanged_wrist_ms"]) == 0
+
+
+def test_the_status_of_an_idle_policy_has_the_stamp_of_its_empty_chunk_and_the_pictures(robot):
+    robot.until(lambda: "unchanged_wrist_ms" in robot.status.values(), "no picture")
+    stamp = convert.from_time(robot.fresh()[-1].header.stamp)
+    robot.until(lambda: stamp in robot.statuses(), "no status of that stamp")
+    values = convert.values(robot.statuses()[stamp])
+    assert (values["targets"], values["instruction"]) == ("0", "")
+    assert float(values["unchanged_static_ms"]) == 0
+
+
+def test_without_pictures_nothing_is_said_of_them(ros):
+    status = Statuses(ros.node("probe"), "/vla/status", "policy")
+    node = ros.add(PolicyNode, **{"policy.bundle": SPEC})
+    node.trigger_configure()
+    node.trigger_activate()
+    ros.spin_until(lambda: status.values().get("state") == "active", "no status")
+    assert "unchanged_static_ms" not in status.values()
+
+
+def test_a_frozen_picture_is_named_and_not_thought_upon(robot):
+    robot.say("go there")
+    robot.until(lambda: robot.chunks and robot.chunks[-1].points, "no chunk")
+    robot.frozen.add("static")
+    robot.until(lambda: robot.status.says("camera static shows the same picture since 0."), "not named")
+    seen, begun = len(robot.chunks), len(robot.stamps)
+    robot.until(lambda: len(robot.stamps) > begun + 20)
+    assert len(robot.chunks) <= seen + 1
+    assert float(robot.status.values()["unchanged_static_ms"]) > 200
+    robot.frozen.clear()
+    robot.fresh()
+
+
+def test_a_camera_of_another_driver_has_its_latency_taken_off(ros):
+    robot = Robot(ros)
+    drivers = {"cameras.static.driver": "topic", "cameras.wrist.driver": "topic"}
+    ros.add(
+        PolicyNode,
+        **{"policy.bundle": SPEC, "deadlines.skew": 0.3, "cameras.static.latency": 0.04, **drivers},
+        **{"cameras.wrist.latency": 0.04},
+    )
+    change(ros, robot, Transition.TRANSITION_CONFIGURE)
+    change(ros, robot, Transition.TRANSITION_ACTIVATE)
+    robot.say("go there")
+    robot.until(lambda: robot.chunks and robot.chunks[-1].points, "no chunk")
+    stamp = convert.from_time(robot.fresh()[-1].header.stamp)
+    assert min(abs(stamp + 40 * MILLISECOND - moment) for moment in robot.stamps) < MILLISECOND
+
+
+def test_a_late_policy_says_status_and_chunk_of_one_stamp_late_together(robot):
+    robot.say("go there")
+    robot.until(lambda: robot.chunks and robot.chunks[-1].points, "no chunk")
+    assert robot.ask("delay 60 0.25") == (True, "")
+    asked = time.time_ns()
+    robot.until(lambda: convert.from_time(robot.chunks[-1].header.stamp) > asked, "no later chunk")
+    stamp = convert.from_time(robot.chunks[-1].header.stamp)
+    assert robot.arrivals[-1] - stamp > SECOND // 4
+    robot.until(lambda: stamp in robot.statuses(), "no status of that stamp")
+    assert float(convert.values(robot.statuses()[stamp])["published_ms"]) > 250
+
+
+def test_a_frozen_policy_gives_its_former_targets_under_new_stamps(robot):
+    robot.say("go there")
+    robot.until(lambda: robot.chunks and robot.chunks[-1].points, "no chunk")
+    assert robot.ask("freeze 60")[0]
+    robot.say("")
+    robot.until(lambda: robot.status.newest.message == "idle: no instruction", "not idle")
+    chunks = robot.fresh(4)[1:]
+    assert all(chunk.points == chunks[0].points for chunk in chunks)
+    assert len(chunks[0].points) == 10
+    assert len({convert.from_time(chunk.header.stamp) for chunk in chunks}) == 3
+
+
+def test_a_disconnected_policy_falls_silent_and_comes_back(robot):
+    robot.fresh()
+    assert robot.ask("disconnect 1.0")[0]
+    robot.fresh(4)
+    gaps = np.diff([convert.from_time(chunk.header.stamp) for chunk in robot.chunks])
+    assert gaps.max() > 0.9 * SECOND
+
+
+def test_what_is_no_fault_is_refused_with_the_reason(robot):
+    done, reason = robot.ask("melt 2")
+    assert not done
+    assert "'melt' is no fault" in reason
+    robot.fresh()
 
 
 def test_an_instruction_that_is_too_long_is_refused_and_ends_the_one_before(robot):
@@ -212,10 +337,10 @@ def test_a_bundle_that_is_not_there_fails_to_configure_and_says_so(ros):
 
 def test_a_deactivated_policy_says_nothing(ros, robot):
     robot.fresh()
-    assert change(ros, robot, Transition.TRANSITION_DEACTIVATE)
+    assert robot.policy.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
     ros.spin_until(lambda: robot.stamps[-1] > time.time_ns() - 10**9)
     seen = len(robot.chunks)
     begun = len(robot.stamps)
     robot.until(lambda: len(robot.stamps) > begun + 15)
     assert len(robot.chunks) <= seen + 1
-    assert change(ros, robot, Transition.TRANSITION_CLEANUP)
+    assert robot.policy.trigger_cleanup() == TransitionCallbackReturn.SUCCESS

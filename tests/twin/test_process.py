@@ -63,6 +63,21 @@ def test_feedback_is_stamped_with_the_moment_it_was_true(
     assert int(state["time"]) == twin.twin.now
 
 
+def test_late_feedback_is_stamped_when_it_is_published(tmp_path: Path, clock: VirtualClock) -> None:
+    twin = TwinProcess(load(overrides=["twin.delays={feedback: 0.05}"]), tmp_path, 1, clock)
+    assert Block.attach(tmp_path / "arm_feedback", blocks.FEEDBACK).read() is None
+    arm = TwinArm(tmp_path)
+    true: dict[int, float] = {}
+    for _ in range(60):
+        arm.send(clock.now(), TWIST, 0.0)
+        turn(twin, clock, 0.004)
+        true[int(read(tmp_path / "twin_state", blocks.STATE)["stamp"])] = float(twin.twin.state().joints[0])
+    feedback = read(tmp_path / "arm_feedback", blocks.FEEDBACK)
+    assert 0 <= clock.now() - int(feedback["stamp"]) < 6 * MILLISECOND
+    assert float(feedback["joints"][0]) == true[int(feedback["stamp"]) - 50 * MILLISECOND]
+    arm.close()
+
+
 def test_it_obeys_commands_and_stops(twin: TwinProcess, clock: VirtualClock, tmp_path: Path) -> None:
     arm, dog = TwinArm(tmp_path, "servo"), TwinArm(tmp_path, "watchdog")
     arm.open()
@@ -148,7 +163,7 @@ def test_a_bad_configuration_is_refused_with_the_field_named(
 
 def test_a_camera_beside_the_process_sees_the_arm_move(tmp_path: Path) -> None:
     with running.process(tmp_path, "--seed", "1"):
-        camera = TwinCamera(load(), "wrist", tmp_path, CLOCK)
+        camera = TwinCamera(load(overrides=["twin.noise=0"]), "wrist", tmp_path, CLOCK)
         arm = TwinArm(tmp_path)
         arm.open()
         camera.open()

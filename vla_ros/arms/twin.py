@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from vla_ros.arms.arm import ArmError
+from vla_ros.clock import SECOND
 from vla_ros.geometry import Array
 from vla_ros.shared import Block, BlockError
 from vla_ros.twin import blocks
@@ -26,17 +29,25 @@ class Simulation(Protocol):
 
 
 class LocalTwinArm:
-    """An arm whose physics the caller advances."""
+    """An arm whose physics the caller advances. Its feedback comes `delay` s late and is stamped when it comes."""
 
-    def __init__(self, twin: Simulation) -> None:
-        self._twin = twin
+    def __init__(self, twin: Simulation, delay: float = 0.0) -> None:
+        self._twin, self._delay = twin, round(delay * SECOND)
+        self._late: deque[ArmState] = deque()
+        self._arrived: ArmState | None = None
 
     def open(self) -> None:
         """Nothing to open."""
 
     def read(self, now: int) -> ArmState | None:
-        """The state now."""
-        return self._twin.state()
+        """The state now; with a delay, the one that has arrived last of those that were read before, None before the first."""
+        state = self._twin.state()
+        if not self._delay:
+            return state
+        self._late.append(replace(state, stamp=state.stamp + self._delay))
+        while self._late and self._late[0].stamp <= now:
+            self._arrived = self._late.popleft()
+        return self._arrived
 
     def send(self, now: int, twist: Array, gripper: float) -> None:
         """Move with a tool twist (6,) and gripper position."""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vla_ros.cameras.camera import CameraError
+from vla_ros.cameras.camera import Camera, CameraError
+from vla_ros.cameras.faulty import FaultyCamera
 from vla_ros.clock import MILLISECOND, SECOND, Clock
 from vla_ros.config.schema import CameraConfig, Config
+from vla_ros.faults import Fault, Kind
 from vla_ros.shared import Block, BlockError
 from vla_ros.twin import blocks
 from vla_ros.twin.eye import Eye
+from vla_ros.twin.noise import SensorNoise
 from vla_ros.twin.render import RenderError
 from vla_ros.values import Frame, Intrinsics
 
 
 class TwinCamera:
-    """Frames of the camera `name` at its configured rate, exposed when the state they show was true."""
+    """Frames of the camera `name` at its configured rate, exposed when the state they show was true, with a sensor's noise."""
 
     def __init__(self, config: Config, name: str, runtime: Path, clock: Clock) -> None:
         self.config, self.name = config, name
@@ -25,6 +30,7 @@ class TwinCamera:
         self._period = round(SECOND / self._camera.rate)
         self._block: Block | None = None
         self._eye: Eye | None = None
+        self._noise = SensorNoise(config.twin.noise, seed=zlib.crc32(name.encode()) + config.twin.seed)
         self._next, self._sequence, self._episode, self._exposure = 0, 0, -1, 0
 
     @property
@@ -94,11 +100,41 @@ class TwinCamera:
             self._eye.paint(state["look"])
         self._exposure = int(state["stamp"])
         self._sequence += 1
-        image = self._eye.render(state["coordinates"])
+        image = self._noise.add(self._eye.render(state["coordinates"]))
         return Frame(image, self._exposure, self._clock.now(), self._sequence)
+
+
+class LateCamera:
+    """A camera without stamps of its own: it delivers `delay` s after exposure, and what it stamps is the delivery."""
+
+    def __init__(self, camera: Camera, clock: Clock, delay: float) -> None:
+        self._camera = FaultyCamera(camera, clock, [Fault(Kind.DELAY, 0, _ALWAYS, delay)])
+        self._delay = round(delay * SECOND)
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """The camera's."""
+        return self._camera.intrinsics
+
+    def open(self) -> None:
+        """Connect and start. Raises CameraError."""
+        self._camera.open()
+
+    def read(self, timeout: float) -> Frame | None:
+        """The next frame that is delivered, or None when none was within `timeout` s. Raises CameraError."""
+        frame = self._camera.read(timeout)
+        return None if frame is None else replace(frame, exposure=frame.exposure + self._delay)
+
+    def close(self) -> None:
+        """Stop and disconnect; what was on its way is lost."""
+        self._camera.close()
 
 
 def intrinsics(camera: CameraConfig) -> Intrinsics:
     """The pinhole of a camera's configuration."""
     c = camera
     return Intrinsics(c.width, c.height, c.fx, c.fy, c.cx, c.cy, c.roi, c.binning)
+
+
+_ALWAYS = 1 << 62
+"""Later than any moment of a clock, ns."""

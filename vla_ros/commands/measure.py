@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from vla_ros.motion.servo import become_real_time
 from vla_ros.shared import Block
 
 WARM_UP = 2.0
+QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
+PERIOD_RATIO = 2.0
 _LOOK = 3 * MILLISECOND
 """Between two looks at the servo's block: short enough to see every cycle at 100 Hz."""
 STAGES = {
@@ -31,6 +34,7 @@ STAGES = {
     "preprocess_ms": "preprocess",
     "encode_ms": "encode",
     "decide_ms": "decide",
+    "encoded_ms": "exposure → encoded",
     "decided_ms": "exposure → decided",
     "published_ms": "exposure → chunk published",
 }
@@ -38,26 +42,22 @@ STAGES = {
 
 @dataclass(frozen=True)
 class Figures:
-    """A measured quantity, ms."""
+    """A measured quantity, in ms unless its text says otherwise."""
 
     name: str
     text: str
     values: Sequence[float]
 
-    def quantiles(self) -> tuple[float, float, float]:
-        """Median, 99th percentile, maximum."""
+    def quantiles(self) -> tuple[float, ...]:
+        """Those of QUANTILES, in their order."""
         if not len(self.values):
-            return math.nan, math.nan, math.nan
-        p50, p99, most = np.percentile(self.values, [50, 99, 100]).tolist()
-        return p50, p99, most
+            return (math.nan,) * len(QUANTILES)
+        return tuple(np.quantile(self.values, list(QUANTILES.values())).tolist())
 
     def summary(self) -> dict[str, dict[str, float | None]]:
         """The quantiles as --json has them; the bounds are order statistics that hold the quantile with 95 %."""
-        names = ("p50", "p99", "max")
-        return {
-            f"{self.name}_{q}": self._bounded(v, share)
-            for q, v, share in zip(names, self.quantiles(), (0.5, 0.99, 1.0), strict=True)
-        }
+        pairs = zip(QUANTILES.items(), self.quantiles(), strict=True)
+        return {f"{self.name}_{name}": self._bounded(value, share) for (name, share), value in pairs}
 
     def _bounded(self, value: float, share: float) -> dict[str, float | None]:
         n = len(self.values)
@@ -80,19 +80,48 @@ class _Heard:
 def measure(live: Live, seconds: float) -> tuple[list[Figures], dict[str, dict[str, float]]]:
     """Let the policy work for that long: latencies and periods, and CPU and memory of each process."""
     client, period = live.client, round(SECOND / live.service.config.servo.rate)
-    priority = live.service.config.servo.priority
-    begin(live)
-    client.sleep(WARM_UP)
-    watch, pids = _ServoWatch(live.service.runtime, period), live.service.pids()
-    before, began = _cpu(pids), time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        bare = pool.apply_async(_bare_loop, (period, seconds, priority))
+    with BareLoop(period, live.service.config.servo.priority) as bare:
+        begin(live)
+        client.sleep(WARM_UP)
+        bare.forget()
+        watch, pids = _ServoWatch(live.service.runtime, period), live.service.pids()
+        before, began = _cpu(pids), time.monotonic()
         heard = _listen(live, seconds)
         costs = _costs(before, _cpu(pids), time.monotonic() - began, pids)
         watch.close()
-        figures = _latencies(heard, watch) + _periods(watch, bare.get(seconds + 30))
-    return figures, costs
+        figures = _latencies(heard, watch) + _periods(watch, bare.errors())
+    return [figure for figure in figures if len(figure.values)], costs
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a figure must keep to: at most `limit`, or at least."""
+
+    name: str
+    text: str
+    value: float
+    limit: float
+    at_most: bool = True
+    n: int = 0
+
+    @property
+    def met(self) -> bool:
+        """Whether it does; a figure that is not known does not."""
+        return self.value <= self.limit if self.at_most else self.value >= self.limit
+
+    def line(self) -> str:
+        """For people."""
+        sign = "≤" if self.at_most else "≥"
+        return f"{'met' if self.met else 'NOT MET'}: {self.text}: {self.value:.3g} ({sign} {self.limit:g})"
+
+
+def period_bound(figures: Sequence[Figures]) -> Bound:
+    """The servo's period error against that of the bare loop that ran beside it."""
+    p99 = {figure.name: figure.quantiles()[1] for figure in figures}
+    n = next((len(figure.values) for figure in figures if figure.name == "servo_period_error"), 0)
+    bare = p99.get("bare_period_error", math.nan)
+    ratio = p99.get("servo_period_error", math.nan) / bare if bare > 0 else math.nan
+    return Bound("period_error_p99_ratio", "servo's period error over a bare loop's, p99", ratio, PERIOD_RATIO, n=n)
 
 
 def begin(live: Live) -> None:
@@ -174,16 +203,54 @@ class _ServoWatch:
             self.latencies.append((int(now["beat"]) - int(now["chunk_stamp"])) / MILLISECOND)
 
 
-def _bare_loop(period: int, seconds: float, priority: int) -> list[float]:
-    """Errors of the period, ms, of a loop that only sleeps, with the servo's priority where that is permitted."""
+class BareLoop:
+    """A process that only sleeps, with the period (ns) and the priority of the servo where that is permitted: what the machine itself
+
+    does to a loop. It runs for as long as the context lasts, and ends with this process in any case.
+    """
+
+    KEPT = 1 << 16
+
+    def __init__(self, period: int, priority: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._errors, self._count = context.RawArray("d", self.KEPT), context.RawValue("q", 0)
+        self._ended, self._first = context.Event(), 0
+        arguments = (period, priority, self._errors, self._count, self._ended)
+        self._process = context.Process(target=_sleep_on, args=arguments, daemon=True)
+
+    def __enter__(self) -> BareLoop:
+        self._process.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._process.join(2.0)
+
+    def forget(self) -> None:
+        """What was measured until now does not count."""
+        self._first = self._count.value
+
+    def errors(self) -> list[float]:
+        """Errors of its periods so far, ms; KEPT at most, the newest."""
+        last = self._count.value
+        return [self._errors[k % self.KEPT] for k in range(max(self._first, last - self.KEPT), last)]
+
+
+def _sleep_on(period: int, priority: int, errors: Any, count: Any, ended: Any) -> None:
+    """The bare loop's process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started it
     become_real_time(priority)
-    clock, beats = MonotonicClock(), []
-    due = clock.now()
-    for _ in range(int(seconds * SECOND / period)):
+    clock, parent = MonotonicClock(), os.getppid()
+    due = before = clock.now()
+    while not ended.is_set() and os.getppid() == parent:
         due += period
         clock.sleep_until(due)
-        beats.append(clock.now())
-    return [abs(b - a - period) / MILLISECOND for a, b in itertools.pairwise(beats)]
+        now = clock.now()
+        errors[count.value % len(errors)] = abs(now - before - period) / MILLISECOND
+        count.value += 1
+        before = now
 
 
 def _cpu(pids: Mapping[str, int]) -> dict[str, float]:

@@ -51,7 +51,9 @@ class CameraConfig(Section):
     parent: Literal["base", "tool"] = "base"
     position: Vector3 = (0.0, 0.0, 0.0)
     quaternion: Quaternion = (0.0, 0.0, 0.0, 1.0)
-    latency: float = Field(0.0, ge=0, lt=0.5, description="from mid-exposure to arrival in this process")
+    latency: float = Field(
+        0.0, ge=-0.5, lt=0.5, description="s by which its stamps are later than mid-exposure; taken off them"
+    )
 
     @model_validator(mode="after")
     def _roi_inside_sensor(self) -> CameraConfig:
@@ -85,6 +87,12 @@ class Limits(Section):
         math.radians(10), gt=0, le=math.radians(45), description="rad before a joint limit where slowing begins"
     )
     manipulability: float = Field(0.03, gt=0, le=0.06, description="Yoshikawa's measure below which the tool is slowed")
+    self_distance: float = Field(
+        0.02,
+        gt=0,
+        le=0.1,
+        description="m that parts of the arm keep from each other; nearer, only motion apart is let through",
+    )
     force_retreat: Positive = Field(20.0, description="N; the pushing component is removed")
     force_stop: Positive = Field(35.0, description="N; latched Stop")
 
@@ -137,7 +145,11 @@ class Deadlines(Section):
     feedback_hold: Positive = Field(0.050, description="no arm feedback: hold")
     feedback_stop: Positive = Field(0.150, description="no arm feedback: latched Stop")
     servo_silent: Positive = Field(0.100, description="no heartbeat of the servo: the watchdog stops the arm")
+    arm_node: Positive = Field(
+        0.500, description="no heartbeat of the arm node, through which a Stop would come: disarm"
+    )
     connection: Positive = Field(0.500, description="no command from the motion session: the arm stops by itself")
+    teleop: Positive = Field(0.150, description="no word from the teleop device: the clutch counts as released")
     skew: Positive = Field(0.050, description="largest difference of exposure between the cameras of one observation")
 
     @model_validator(mode="after")
@@ -157,10 +169,19 @@ class Deadlines(Section):
 class ServoConfig(Section):
     """The loop that joins player, tracker and governor to the arm."""
 
-    rate: float = Field(100.0, ge=40, le=500, description="cycles per second")
+    rate: float = Field(100.0, ge=100, le=250, description="cycles per second")
     delay: float = Field(0.080, gt=0, le=0.2, description="from a command to the motion it makes in feedback, s")
     gain: float = Field(4.0, gt=0, description="1/s on the pose error; at most 1/(e·delay)")
+    merge: Literal["blend", "replace", "ensemble"] = Field(
+        "blend", description="how a new chunk takes over: by a smooth curve, at once, or averaged with those before it"
+    )
     blend: Positive = Field(0.060, description="s over which a new chunk takes over from the motion under way")
+    ensemble_decay: float = Field(
+        0.01, ge=0, le=5, description="m of the weights exp(-m·i) of `ensemble`, i = 0 the oldest (ACT: 0.01)"
+    )
+    gripper_delay: float = Field(
+        0.0, ge=0, le=0.5, description="from a gripper command to its motion, s: it is sent so much earlier"
+    )
     gripper_rate: float = Field(10.0, gt=0, le=10.0, description="gripper messages per second at most")
     gripper_deadband: float = Field(0.02, gt=0, lt=1, description="change of target that is sent")
     priority: int = Field(60, ge=0, le=99, description="SCHED_FIFO priority where permitted; 0 = ordinary scheduling")
@@ -178,6 +199,9 @@ class ArmConfig(Section):
 
     driver: Literal["twin", "kortex"] = "twin"
     address: str = "192.168.1.10"
+    command_rate: float = Field(
+        40.0, ge=10, le=250, description="commands per second to the arm: the Gen3 takes up 40 in high-level servoing"
+    )
     home: tuple[float, ...] = Field((-0.0015, 0.318, 3.148, -1.663, -0.002, -1.160, 1.576), min_length=7, max_length=7)
 
 
@@ -191,13 +215,30 @@ class PolicyConfig(Section):
     instruction_limit: int = Field(512, ge=16, description="characters; a longer instruction is refused")
 
 
+class FaultConfig(Section):
+    """A fault played around a device from the configuration: `after` s from the start of its process, for `seconds`."""
+
+    target: str = Field(description="camera.NAME, arm.feedback, arm.command or policy")
+    kind: Literal["delay", "jitter", "drop", "freeze", "corrupt", "reorder", "disconnect"]
+    after: float = Field(0.0, ge=0)
+    seconds: float = Field(1e9, gt=0)
+    amount: float = Field(
+        1.0, ge=0, le=10, description="delay and jitter: s; drop, corrupt and reorder: share of the items"
+    )
+
+
 class TwinConfig(Section):
-    """The simulated robot."""
+    """The simulated robot. `delays` are what its devices are late by without saying so in their stamps, as real ones are:
+
+    by the name of a camera, or `command`, `feedback`, `gripper`, in s. `vla-ros calibrate latency` finds them.
+    """
 
     seed: int = Field(0, ge=0)
     renderer: Literal["auto", "ray", "gl"] = "auto"
     timestep: float = Field(0.002, gt=0, le=0.004)
     speed: float = Field(1.0, gt=0, description="seconds of simulation per second")
+    noise: float = Field(1.0, ge=0, le=20, description="sensor noise of its cameras, standard deviation in grey levels")
+    delays: dict[str, Annotated[float, Field(ge=0, le=0.3)]] = {}
 
 
 class Config(Section):
@@ -214,6 +255,28 @@ class Config(Section):
     servo: ServoConfig = ServoConfig()
     policy: PolicyConfig = PolicyConfig()
     twin: TwinConfig = TwinConfig()
+    faults: dict[CameraName, FaultConfig] = Field({}, max_length=32, description="faults to be played, by any name")
+    faults_allowed: bool = Field(
+        True, description="whether faults may be asked for while running, by the parameter `fault` of a node"
+    )
+
+    @model_validator(mode="after")
+    def _faults_have_targets(self) -> Config:
+        known = [*(f"camera.{name}" for name in self.cameras), "arm.feedback", "arm.command", "policy"]
+        for name, fault in self.faults.items():
+            if fault.target not in known:
+                raise ValueError(f"faults.{name}.target {fault.target!r} is none of {', '.join(known)}")
+            if fault.kind in ("drop", "corrupt", "reorder") and fault.amount > 1:
+                raise ValueError(f"faults.{name}.amount of {fault.kind} is a share of at most 1, got {fault.amount:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _delays_have_devices(self) -> Config:
+        known = {*self.cameras, "command", "feedback", "gripper"}
+        for name in self.twin.delays:
+            if name not in known:
+                raise ValueError(f"twin.delays.{name}: no such device; known are {', '.join(sorted(known))}")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -224,7 +287,13 @@ class Config(Section):
             raise ValueError(f"two cameras share a topic: {topics}")
         if self.limits.speed / self.limits.acceleration > self.deadlines.chunk_disarm:
             raise ValueError("limits: braking from limits.speed takes longer than deadlines.chunk_disarm")
-        for name in ("feedback_hold", "servo_silent", "chunk_hold"):
+        if self.arm.command_rate > self.servo.rate:
+            raise ValueError("arm.command_rate is higher than servo.rate: there is nothing new to send so often")
+        if 1 / self.arm.command_rate >= self.deadlines.connection / 2:
+            raise ValueError(
+                "arm.command_rate is too low for deadlines.connection: at least two commands must fall into it"
+            )
+        for name in ("feedback_hold", "servo_silent", "chunk_hold", "teleop", "arm_node"):
             if getattr(self.deadlines, name) < 2 / self.servo.rate:
                 raise ValueError(f"deadlines.{name} is shorter than two periods of servo.rate {self.servo.rate:g}")
         return self

@@ -1,7 +1,8 @@
 """One episode of the twin on a virtual clock: cameras, policy, servo cycle and arm are the same objects as live.
 
-The policy sees an observation every stride and its chunk reaches the servo `latency` later, as it does over ROS; the servo runs at
-the configured rate; physics advances in between.
+The policy sees an observation every stride, through the noise of the cameras' sensors, and its chunk reaches the servo `latency`
+later, as it does over ROS; the servo runs at the configured rate and the arm hears it at the rate that it takes up; physics advances
+in between.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from vla_ros.arms.twin import LocalTwinArm
 from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.config import Config
 from vla_ros.motion.cycle import Inputs, Requests, ServoCycle
+from vla_ros.motion.outlet import Wire
 from vla_ros.policy.policy import Policy
+from vla_ros.twin.noise import SensorNoise
 from vla_ros.twin.physics import Twin
 from vla_ros.twin.render import Renderer, make_renderer
 from vla_ros.twin.tasks import Episode, Outcome, judge
@@ -69,14 +72,34 @@ class Studio:
             for name, camera in config.cameras.items()
         }
 
+    def image(self, name: str) -> Image:
+        """What the camera of that name sees now."""
+        return self._renderers[name].render(self.twin.data)
+
     def images(self) -> dict[str, Image]:
         """What each camera sees now."""
-        return {name: renderer.render(self.twin.data) for name, renderer in self._renderers.items()}
+        return {name: self.image(name) for name in self._renderers}
 
-    def observation(self, arm: ArmState, sequence: int) -> Observation:
-        """The images of now, exposed at the stamp of `arm`."""
-        frames = {name: Frame(image, arm.stamp, arm.stamp, sequence) for name, image in self.images().items()}
+    def observation(self, arm: ArmState, sequence: int, noise: Mapping[str, SensorNoise] | None = None) -> Observation:
+        """The images of now, exposed at the stamp of `arm`, as sensors with this noise by camera deliver them."""
+        images = self.images()
+        if noise is not None:
+            images = {name: noise[name].add(image) for name, image in images.items()}
+        frames = {name: Frame(image, arm.stamp, arm.stamp, sequence) for name, image in images.items()}
         return Observation(arm.stamp, frames, arm, 0)
+
+
+def sensors(config: Config, seed: int) -> dict[str, SensorNoise]:
+    """The noise of each camera's sensor in the episode of that seed."""
+    return {name: SensorNoise(config.twin.noise, 8 * seed + k) for k, name in enumerate(config.cameras)}
+
+
+def exposed(config: Config, start: int, now: int) -> dict[str, int]:
+    """The newest exposure (ns) of each camera at `now`, when all began at `start` and keep their own rates."""
+    rates = {name: camera.rate for name, camera in config.cameras.items()}
+    return {
+        name: start + round(int((now - start) * rate / SECOND + 1e-6) * SECOND / rate) for name, rate in rates.items()
+    }
 
 
 def run(
@@ -118,9 +141,10 @@ class _Loop:
         policy.reset()
         self._random = np.random.default_rng(episode.seed + 7)
         self._arm = LocalTwinArm(studio.twin)
+        self._wire, self._noise = Wire(studio.config, self._arm), sensors(studio.config, episode.seed)
         self.servo = ServoCycle(studio.config)
         self._period = round(SECOND / studio.config.servo.rate)
-        self._now = studio.twin.state().stamp
+        self._start = self._now = studio.twin.state().stamp
         self._command: Command | None = None
         self._pending: list[tuple[int, ActionChunk]] = []
         self._enable = True
@@ -130,7 +154,7 @@ class _Loop:
         arm = self._arm.read(self._now)
         if arm is None:
             raise RuntimeError("the twin gave no feedback")
-        observation = self._studio.observation(arm, tick)
+        observation = self._studio.observation(arm, tick, self._noise)
         if self._blank:
             observation = _blanked(observation)
         gripper = self._command.gripper if self._command else arm.gripper
@@ -143,18 +167,20 @@ class _Loop:
     def cycle_for(self, duration: int, result: Result) -> None:
         """Run servo and physics for `duration` ns."""
         end = self._now + duration
-        cameras = dict.fromkeys(self._studio.config.cameras, self._now)
         while self._now < end:
-            arm = self._arm.read(self._now)
-            inputs = Inputs(arm, cameras, self._now, self._arrived(), Requests(enable=self._enable))
-            command = self.servo.step(self._now, inputs)
+            command = self.servo.step(self._now, self._inputs())
             self._enable = False
-            if self.servo.mode is not Mode.DISARMED:
-                self._arm.send(self._now, command.twist, command.gripper)
+            self._wire.act(self._now, command)
             self._command = command
             _count(result, command)
             self._now += self._period
             self._studio.twin.advance(self._now)
+
+    def _inputs(self) -> Inputs:
+        """What the servo hears now; sensors are noisy, so every picture differs from the one before."""
+        seen = exposed(self._studio.config, self._start, self._now)
+        asked = Requests(enable=self._enable)
+        return Inputs(self._arm.read(self._now), seen, self._now, self._arrived(), asked, changes=seen)
 
     def _arrived(self) -> ActionChunk | None:
         due = [chunk for moment, chunk in self._pending if moment <= self._now]

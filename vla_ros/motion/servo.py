@@ -15,18 +15,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vla_ros.arms.arm import Arm, ArmError
+from vla_ros.arms.faulty import FaultyArm
 from vla_ros.arms.load import load as load_arm
 from vla_ros.clock import SECOND, Clock, MonotonicClock
 from vla_ros.config import Config, ConfigError, load
+from vla_ros.faults import Kind, Order, scheduled
 from vla_ros.motion import blocks
 from vla_ros.motion.cycle import Inputs, Requests, ServoCycle
+from vla_ros.motion.outlet import Wire
+from vla_ros.motion.player import Seam
 from vla_ros.runtime import Stopping
 from vla_ros.shared import Block, BlockError
-from vla_ros.values import ActionChunk, ArmState, Command, Mode
+from vla_ros.values import ActionChunk, ArmState, Command, Mode, Teleop, Verdict
 
 log = logging.getLogger("servo")
 
@@ -52,9 +57,12 @@ class Mailbox:
         self._complaint = ""
         self.answered = 0
         """Requests of all kinds that were read, also those found at the first look: it only grows."""
+        self.fault: np.void | None = None
+        """The request that holds a fault asked for since the last look; None: there is none."""
 
-    def read(self) -> Inputs:
+    def read(self, now: int) -> Inputs:
         """What is new since the last cycle; the arm's feedback is not in it."""
+        self.fault = None
         if not self._attached():
             return Inputs(None, requests=Requests(disable=True))
         assert self._request is not None
@@ -62,10 +70,34 @@ class Mailbox:
         self._last = before if got is None else got[1]
         if self._last is None:
             return Inputs(None, requests=Requests(disable=True))
+        if before is not None and self._last["fault"] > before["fault"]:
+            self.fault = self._last
         self.answered += _total(self._last) - (0 if before is None else _total(before))
-        ages = zip(self._cameras, self._last["cameras"], strict=False)
-        cameras = {name: int(stamp) for name, stamp in ages if stamp >= 0}
-        return Inputs(None, cameras, int(self._last["policy"]), self._new_chunk(), _grown(before, self._last))
+        return self._inputs(before, self._last, now)
+
+    def _inputs(self, before: np.void | None, last: np.void, now: int) -> Inputs:
+        return Inputs(
+            None,
+            self._stamps(last["cameras"]),
+            int(last["policy"]),
+            self._new_chunk(),
+            _grown(before, last),
+            self._stamps(last["changed"]),
+            last["instruction"].decode(errors="replace") if last["instructed"] else None,
+            now < int(last["distrusted"]),
+            _teleop(last),
+            int(last["beat"]),
+        )
+
+    def _stamps(self, stamps: np.ndarray[Any, Any]) -> dict[str, int]:
+        """By camera; those of which nothing is known are left out."""
+        return {name: int(stamp) for name, stamp in zip(self._cameras, stamps, strict=False) if stamp >= 0}
+
+    @property
+    def refused(self) -> tuple[int, Verdict]:
+        """Chunks that did not get past the arm node, and why the last one did not."""
+        last = self._last
+        return (0, Verdict.OK) if last is None or not last["refused"] else (int(last["refused"]), blocks.refusal(last))
 
     def _attached(self) -> bool:
         """Whether the blocks are those of the arm node that runs now."""
@@ -95,7 +127,7 @@ class Mailbox:
         if fresh is None:
             return None
         self._chunk_sequence = fresh[0]
-        return blocks.unpack_chunk(fresh[1])
+        return blocks.unpack_chunk(fresh[1], self._cameras)
 
 
 _REQUESTS = ("enable", "disable", "stop", "reset")
@@ -103,6 +135,16 @@ _REQUESTS = ("enable", "disable", "stop", "reset")
 
 def _total(counters: np.void) -> int:
     return sum(int(counters[name]) for name in _REQUESTS)
+
+
+def _teleop(request: np.void) -> Teleop | None:
+    if not request["teleop_stamp"]:
+        return None
+    gripper = float(request["teleop_gripper"])
+    twist = request["teleop_twist"].copy()
+    return Teleop(
+        int(request["teleop_stamp"]), twist, None if math.isnan(gripper) else gripper, bool(request["teleop_in_tool"])
+    )
 
 
 def _grown(before: np.void | None, counters: np.void) -> Requests:
@@ -116,13 +158,21 @@ class Servo:
     """One arm, one cycle object, one status block."""
 
     def __init__(self, config: Config, runtime: Path, arm: Arm, clock: Clock) -> None:
-        self._config, self._arm, self._clock = config, arm, clock
+        self._config, self._clock = config, clock
+        self._arm = FaultyArm(
+            arm,
+            scheduled(config.faults, "arm.feedback", clock.now()),
+            scheduled(config.faults, "arm.command", clock.now()),
+        )
         self._cycle = ServoCycle(config)
         self._mailbox = Mailbox(runtime, config)
         self._status = Block.create(runtime / "servo_status", blocks.STATUS)
+        self._wire = Wire(config, self._arm)
         self._obstacles, self._cycles, self._missed = "", 0, 0
+        self._seam: Seam | None = None
+        self._seams = 0
+        self._refusals = _Refusals()
         self._feedback: ArmState | None = None
-        self._sending = self._halted = False
 
     def run(self, stopping: Stopping) -> None:
         """Cycle until `stopping`; then lead the arm to rest."""
@@ -144,8 +194,11 @@ class Servo:
     def _once(self, late: int, leaving: bool = False) -> bool:
         """One cycle; `leaving` asks for a Stop. Returns whether the arm is told to stand still."""
         now = self._clock.now()
+        inputs = self._mailbox.read(now)
+        if self._mailbox.fault is not None:
+            _play(self._arm, self._mailbox.fault, now)
         self._feedback = self._arm.read(now) or self._feedback
-        inputs = replace(self._mailbox.read(), arm=self._feedback)
+        inputs = replace(inputs, arm=self._feedback)
         if leaving:
             inputs = replace(inputs, requests=Requests(stop=True))
         if inputs.requests.enable:
@@ -156,39 +209,21 @@ class Servo:
         command = self._cycle.step(now, inputs)
         if command.mode is Mode.STOPPED and before is not Mode.STOPPED:
             log.warning("%s", command.verdict.value)
-        self._act(now, command)
+        self._wire.act(now, command)
         self._cycles += 1
-        self._status.write(
-            blocks.pack_status(
-                command,
-                self._feedback,
-                self._cycle.playing,
-                self._cycle.seam,
-                self._mailbox.answered,
-                self._obstacles,
-                self._cycles,
-                self._missed,
-                late,
-            )
-        )
+        self._status.write(blocks.pack_status(self._report(command, late), list(self._config.cameras)))
         return not command.twist.any()
 
-    def _act(self, now: int, command: Command) -> None:
-        """Send what is to be sent.
-
-        A Stop is led by the governor's ramp, and the arm's own Stop seals it at rest; nothing follows it. Disarmed and at rest
-        nothing is sent after the zero that ends the motion: the connection's silence is then the arm's own guard.
-        """
-        moving = bool(command.twist.any())
-        if command.mode is Mode.STOPPED and not moving:
-            if not self._halted:
-                self._arm.stop(now)
-            self._halted, self._sending = True, False
-        elif moving or command.mode is not Mode.DISARMED or self._sending:
-            self._arm.send(now, command.twist, command.gripper)
-            self._halted, self._sending = False, moving or command.mode is not Mode.DISARMED
-        else:
-            self._halted = False
+    def _report(self, command: Command, late: int) -> blocks.Report:
+        cycle, seam = self._cycle, self._cycle.seam
+        if seam is not None and seam is not self._seam:
+            self._seams += 1
+        self._seam = seam
+        refused, refusal = self._refusals.seen(cycle.refusals, self._mailbox.refused)
+        return blocks.Report(
+            command, self._feedback, command.chunk, cycle.began, seam, self._seams, refused, refusal,
+            self._mailbox.answered, self._obstacles, self._cycles, self._missed, late,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Stop the arm, leave the session, take the status block away."""
@@ -196,6 +231,29 @@ class Servo:
             self._arm.stop(self._clock.now())
         self._arm.close()
         self._status.close(unlink=True)
+
+
+def _play(arm: FaultyArm, request: np.void, now: int) -> None:
+    """The fault that a record of `REQUEST` asks for, from now on; what means nothing was refused by the arm node, and is left."""
+    kind, seconds = request["fault_kind"].decode(), float(request["fault_seconds"])
+    try:
+        arm.play(request["fault_target"].decode(), Order(Kind(kind), seconds, float(request["fault_amount"])).at(now))
+    except ValueError as error:
+        log.warning("%s", error)
+
+
+class _Refusals:
+    """Chunks refused by the cycle and, before it, by the arm node: how many together, and why the last one was."""
+
+    def __init__(self) -> None:
+        self._counts, self._last = (0, 0), Verdict.OK
+
+    def seen(self, own: tuple[int, Verdict], theirs: tuple[int, Verdict]) -> tuple[int, Verdict]:
+        for before, (count, why) in zip(self._counts, (own, theirs), strict=True):
+            if count != before and count:
+                self._last = why
+        self._counts = own[0], theirs[0]
+        return own[0] + theirs[0], self._last
 
 
 def become_real_time(priority: int) -> list[str]:

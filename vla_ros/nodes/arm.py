@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -12,22 +13,31 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, JointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from vla_ros import runtime
 from vla_ros.clock import MILLISECOND, SECOND, MonotonicClock
-from vla_ros.config import Config
+from vla_ros.config import CameraConfig, Config
 from vla_ros.motion import blocks
 from vla_ros.nodes import convert, parameters
+from vla_ros.nodes.arm_report import figures, origin
+from vla_ros.nodes.fault_parameter import declare as declare_fault
+from vla_ros.nodes.latency import Stages
+from vla_ros.nodes.origins import Arrival, Origins, Word
 from vla_ros.nodes.process import Bulletin, guarded, newest, run_node
-from vla_ros.nodes.ros_time import TimeMap
-from vla_ros.nodes.servo_link import ServoLink, Wish, age
+from vla_ros.nodes.ros_time import SETTLE, TimeMap
+from vla_ros.nodes.servo_link import ServoLink, Wish
 from vla_ros.nodes.statistics import Periods
-from vla_ros.values import Mode
+from vla_ros.values import Mode, Verdict
 
 STATUS_PERIOD = 100 * MILLISECOND
 """Longest time between two statuses; a change of mode, verdict or gripper target is told at once."""
+HEARTBEAT = 0.05
+"""s between two signs of life to the servo."""
+_AGES = 1e6
+"""ms beyond which an age is as good as for ever."""
 SHORTLY = 1 * MILLISECOND
 RETRY = 2 * MILLISECOND
 """Between looks at a servo whose next cycle is not there yet."""
@@ -44,8 +54,9 @@ class ArmNode(Node):
         self._monotonic = MonotonicClock()
         self._time = TimeMap(lambda: self.get_clock().now().nanoseconds, self._monotonic.now)
         self._link = ServoLink(self._config, runtime.folder(self._config), self._monotonic.now)
-        self._policy: dict[str, str] = {}
+        self._origins = Origins(int(self._config.deadlines.camera_disarm * SECOND))
         self._chunks, self._refused = 0, ""
+        self._gripper: float | None = None
         self._period = round(SECOND / self._config.servo.rate)
         self._publish_to()
         self._listen_to(self._config)
@@ -58,62 +69,105 @@ class ArmNode(Node):
         self._tool = self.create_publisher(PoseStamped, "/arm/tool_pose", newest(reliable=False))
         self._command = self.create_publisher(TwistStamped, "/arm/command", newest(depth=10))
         self._status = self.create_publisher(DiagnosticArray, "/arm/status", newest(depth=10))
-        self._bulletin = Bulletin(self)
+        self._bulletin, self._latencies = Bulletin(self), Bulletin(self)
 
     def _listen_to(self, config: Config) -> None:
         chunk_qos = newest()
         chunk_qos.lifespan = Duration(nanoseconds=int(config.deadlines.observation * SECOND))
         self.create_subscription(MultiDOFJointTrajectory, "/vla/action_chunk", self._chunk, chunk_qos)
         self.create_subscription(DiagnosticArray, "/vla/status", self._policy_status, newest(depth=10))
+        self.create_subscription(String, "/vla/instruction", self._instruction, newest())
+        self.create_subscription(TwistStamped, "/teleop/twist", self._teleop_twist, newest(reliable=False))
+        self.create_subscription(JointState, "/teleop/gripper", self._teleop_gripper, newest(reliable=False))
         for name, camera in config.cameras.items():
             topic = f"{camera.topic}/color/camera_info"
-            self.create_subscription(CameraInfo, topic, self._camera_callback(name), newest())
+            self.create_subscription(CameraInfo, topic, self._camera_callback(name, camera), newest())
         for wish in WISHES:
             self.create_service(Trigger, f"/arm/{wish}", self._service(wish))
-        self.create_timer(1.0, self._check_time)
+        declare_fault(self, config, self._fault, ("feedback", "command"))
+        self.create_timer(HEARTBEAT, self._beat)
 
-    def _camera_callback(self, name: str) -> Any:
+    def _camera_callback(self, name: str, camera: CameraConfig) -> Any:
+        late = int(camera.latency * SECOND) if camera.driver == "topic" else 0  # our own drivers have taken it off
+
         def seen(message: CameraInfo) -> None:
-            stamp = self._time.to_monotonic(convert.from_time(message.header.stamp))
-            self._link.seen(name, stamp if self._time.believed() else self._hold_stamp())
+            self._link.seen(name, self._time.to_monotonic(convert.from_time(message.header.stamp)) - late)
 
         return seen
 
-    def _hold_stamp(self) -> int:
-        """A camera stamp that is old enough to hold and too young to disarm: after a step of a clock."""
-        deadlines = self._config.deadlines
-        return self._monotonic.now() - int((deadlines.camera_hold + deadlines.camera_disarm) / 2 * SECOND)
-
-    def _check_time(self) -> None:
+    def _beat(self) -> None:
+        """In the thread that would hear a Stop: as long as it turns, a Stop is heard."""
+        now = self._monotonic.now()
+        self._link.beat()
+        for arrival in self._origins.expire(now):
+            self._take(arrival)
         step = self._time.check()
         if step:
             self.get_logger().warning(f"ROS time stepped by {step / SECOND:.3f} s: holding")
-            for name in self._config.cameras:
-                self._link.seen(name, self._hold_stamp())
+            self._link.distrust(now + SETTLE)
 
     def _chunk(self, message: MultiDOFJointTrajectory) -> None:
-        stamp = self._time.to_monotonic(convert.from_time(message.header.stamp))
+        stamp = convert.from_time(message.header.stamp)
         self._chunks += 1
-        policy, instruction = self._policy.get("policy", ""), self._policy.get("instruction", "")
         try:
-            chunk = convert.to_chunk(message, stamp, self._chunks, policy, instruction)
+            chunk = convert.to_chunk(message, self._time.to_monotonic(stamp), self._chunks)
         except convert.MessageError as error:
             self._refused = f"chunk refused: {error}"
+            self._link.refuse(Verdict.CHUNK_MALFORMED)
             return
-        self._refused = ""
-        if self._time.believed():
-            self._link.play(chunk)
+        self._take(self._origins.arrive(chunk, stamp, self._monotonic.now()))
+
+    def _take(self, arrival: Arrival) -> None:
+        if arrival.refusal is not Verdict.OK:
+            self._refused = arrival.refusal.value
+            self._link.refuse(arrival.refusal)
+        elif arrival.chunk is not None:
+            self._refused = ""
+            self._link.play(arrival.chunk)
 
     def _policy_status(self, message: DiagnosticArray) -> None:
         for status in convert.named(message, "policy"):
-            policy = convert.values(status)
-            before = self._policy.get("instance")
-            if before is not None and before != status.hardware_id:
+            values = convert.values(status)
+            word = _word(convert.from_time(message.header.stamp), status.hardware_id, values, self._config)
+            arrival = self._origins.hear(word, self._monotonic.now())
+            if arrival.restarted:
                 self._link.wish("disable")
                 self.get_logger().warning("the policy was started anew: disarmed")
-            self._policy = policy | {"instance": status.hardware_id}
-            if policy.get("state") == "active":
+            if self._origins.rightful(word) and values.get("state") == "active":
                 self._link.alive(self._monotonic.now())
+                self._note_pictures(values)
+            self._take(arrival)
+
+    def _note_pictures(self, values: Mapping[str, str]) -> None:
+        """For how long each camera has shown the same picture, as the policy sees it."""
+        for name in self._config.cameras:
+            milliseconds = float(values.get(f"unchanged_{name}_ms", "nan"))
+            if not math.isnan(milliseconds):
+                self._link.unchanged(name, int(min(max(milliseconds, 0.0), _AGES) * MILLISECOND))
+
+    def _instruction(self, message: String) -> None:
+        self._link.instructed(message.data)
+
+    def _teleop_twist(self, message: TwistStamped) -> None:
+        now, stamp = self._monotonic.now(), convert.from_time(message.header.stamp)
+        sent = self._time.to_monotonic(stamp) if stamp else now
+        if abs(now - sent) > self._config.deadlines.teleop * SECOND:
+            self._refused = f"teleop refused: stamped {(now - sent) / SECOND:.2f} s ago: is its clock right?"
+            return
+        try:
+            self._link.teleop(convert.to_teleop(message, min(sent, now), self._gripper))
+        except convert.MessageError as error:
+            self._refused = f"teleop refused: {error}"
+
+    def _teleop_gripper(self, message: JointState) -> None:
+        try:
+            self._gripper = convert.to_gripper(message)
+        except convert.MessageError as error:
+            self._refused = f"teleop refused: {error}"
+
+    def _fault(self, target: str, kind: str, seconds: float, amount: float) -> None:
+        self.get_logger().warning(f"fault asked for: {kind} of arm.{target} for {seconds:g} s")
+        self._link.fault(f"arm.{target}", kind, seconds, amount)
 
     def _service(self, wish: Wish) -> Any:
         def called(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -125,6 +179,7 @@ class ArmNode(Node):
     def _run(self) -> None:
         """Publish what the servo did soon after each of its cycles."""
         periods, told, due, last = Periods(self._period), _Told(), self._monotonic.now(), -1
+        stages = Stages(self._config)
         while not self._stopping.is_set():
             self._monotonic.sleep_until(due)
             now, got = self._monotonic.now(), self._link.status()
@@ -132,6 +187,8 @@ class ArmNode(Node):
             if got is not None and fresh:
                 last, status = got
                 periods.add(int(status["beat"]))
+                stages.see(status, now)
+                self._publish_latency(stages, now)
                 self._publish_state(status)
                 self._publish_status(status, periods, told, now)
             elif told.due(("no servo",), now, silence=2 * STATUS_PERIOD):
@@ -153,11 +210,19 @@ class ArmNode(Node):
     def _publish_status(self, status: Any, periods: Periods, told: _Told, now: int) -> None:
         mode, verdict = blocks.mode(status), blocks.verdict(status)
         gripper = float(status["gripper_target"])
-        if not told.due((mode, verdict, gripper, self._refused), now):
+        news = (mode, verdict, gripper, self._refused, int(status["refused"]), int(status["chunk_sequence"]))
+        if not told.due(news, now):
             return
         values = {"mode": mode.name, "verdict": verdict.name, "gripper_command": gripper}
-        values |= _figures(status, now) | periods.values()
+        values |= (
+            figures(status, now) | origin(status, list(self._config.cameras), self._time.to_ros) | periods.values()
+        )
         self._tell(now, _level(mode, self._refused), self._refused or verdict.value, values)
+
+    def _publish_latency(self, stages: Stages, now: int) -> None:
+        if self._latencies.due(now):
+            status = convert.diagnostic("latency", DiagnosticStatus.OK, "from light to motion", stages.values())
+            self._latencies.post(convert.diagnostics(self._time.to_ros(now), [status]), now)
 
     def _publish_silence(self, now: int) -> None:
         self._tell(now, DiagnosticStatus.ERROR, "the servo is not running: nothing moves", {"mode": "NONE"})
@@ -197,20 +262,23 @@ def _level(mode: Mode, refused: str) -> bytes:
     return DiagnosticStatus.WARN if mode is Mode.HOLD or refused else DiagnosticStatus.OK
 
 
-def _figures(status: Any, now: int) -> dict[str, Any]:
-    """Ages, the last seam and the cycle counts of a servo status."""
-    return {
-        "chunk_sequence": int(status["chunk_sequence"]),
-        "chunk_age_ms": age(int(status["chunk_stamp"]), now),
-        "feedback_age_ms": age(int(status["arm_stamp"]), now),
-        "fault": status["fault"].decode(),
-        "seam_mm": float(status["seam_position"]) * 1e3,
-        "seam_mm_per_s": float(status["seam_velocity"]) * 1e3,
-        "seam_rad": float(status["seam_rotation"]),
-        "seam_consumed": int(status["seam_consumed"]),
-        "cycles": int(status["cycles"]),
-        "missed": int(status["missed"]),
-    }
+def _word(stamp: int, instance: str, values: Mapping[str, str], config: Config) -> Word:
+    """A status of the policy node; what is missing or no number in it is left out."""
+    spans = {name: _number(values, f"{name}_ms") for name in ("received", "encoded", "decided")}
+    frames = {name: _number(values, f"frame_{name}") for name in config.cameras}
+    return Word(
+        stamp, instance, values.get("policy", ""), values.get("instruction", "").strip(),
+        {name: int(number) for name, number in frames.items() if number is not None},
+        {name: int(number * MILLISECOND) for name, number in spans.items() if number is not None},
+    )  # fmt: skip
+
+
+def _number(values: Mapping[str, str], name: str) -> float | None:
+    try:
+        number = float(values.get(name, "nan"))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

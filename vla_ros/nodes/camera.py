@@ -1,6 +1,9 @@
 """The camera node: one device, its frames as Image and CameraInfo, stamped at the middle of exposure.
 
 camera_node --ros-args -p camera:=wrist
+
+By how much the device's stamps are late is `cameras.NAME.latency`; it is taken off them. The parameter `fault` breaks the device for a
+while (`vla_ros.nodes.fault_parameter`).
 """
 
 from __future__ import annotations
@@ -15,10 +18,13 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
 from vla_ros import runtime
-from vla_ros.cameras.camera import Camera
+from vla_ros.cameras.camera import CameraError
+from vla_ros.cameras.faulty import FaultyCamera
+from vla_ros.cameras.load import load as load_camera
 from vla_ros.clock import SECOND, MonotonicClock
 from vla_ros.config import Config
-from vla_ros.nodes import convert, parameters
+from vla_ros.faults import Kind, Order
+from vla_ros.nodes import convert, fault_parameter, parameters
 from vla_ros.nodes.process import Bulletin, RefusalError, guarded, newest, run_node
 from vla_ros.nodes.ros_time import TimeMap
 from vla_ros.values import Frame
@@ -39,6 +45,7 @@ class CameraNode(Node):
         self._camera = choose_camera(config, name, self._monotonic)
         self._time = TimeMap(lambda: self.get_clock().now().nanoseconds, self._monotonic.now)
         self._prepare(config, name)
+        fault_parameter.declare(self, config, self._play)
         self._frames, self._stopping = 0, threading.Event()
         self._thread = threading.Thread(target=guarded(self, self._run), name="camera", daemon=True)
         self._thread.start()
@@ -50,7 +57,7 @@ class CameraNode(Node):
         self._images = self.create_publisher(Image, f"{settings.topic}/color/image_raw", newest())
         self._infos = self.create_publisher(CameraInfo, f"{settings.topic}/color/camera_info", newest())
         self._bulletin = Bulletin(self)
-        self._rate = settings.rate
+        self._rate, self._latency = settings.rate, round(settings.latency * SECOND)
         self._beat = self.create_timer(1.0, self._report)
 
     def _run(self) -> None:
@@ -63,8 +70,12 @@ class CameraNode(Node):
         finally:
             self._camera.close()
 
+    def _play(self, _: str, kind: str, seconds: float, amount: float) -> None:
+        self.get_logger().warning(f"fault asked for: {kind} for {seconds:g} s")
+        self._camera.play(Order(Kind(kind), seconds, amount).at(self._monotonic.now()))
+
     def _publish(self, frame: Frame) -> None:
-        stamp = self._time.to_ros(frame.exposure)
+        stamp = self._time.to_ros(frame.exposure - self._latency)
         image = self._writer.write(frame.image, stamp)
         self._info.header.stamp = image.header.stamp
         self._images.publish(image)
@@ -89,19 +100,12 @@ class CameraNode(Node):
         self._thread.join(2 * TIMEOUT)
 
 
-def choose_camera(config: Config, name: str, clock: MonotonicClock) -> Camera:
+def choose_camera(config: Config, name: str, clock: MonotonicClock) -> FaultyCamera:
     """The camera of that name, not yet open. Raises RefusalError for one that the configuration or this version does not have."""
-    if name not in config.cameras:
-        raise RefusalError(f"parameter camera is {name!r}: choose one of {', '.join(sorted(config.cameras))}")
-    driver = config.cameras[name].driver
-    if driver != "twin":
-        raise RefusalError(
-            f"cameras.{name}.driver {driver!r} is not in this version yet: "
-            "use twin, or any driver that publishes Image and CameraInfo on the camera's topics (driver: topic)"
-        )
-    from vla_ros.cameras.twin import TwinCamera
-
-    return TwinCamera(config, name, runtime.folder(config), clock)
+    try:
+        return load_camera(config, name, runtime.folder(config), clock)
+    except CameraError as error:
+        raise RefusalError(f"parameter camera: {error}") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,13 +25,16 @@ from trajectory_msgs.msg import MultiDOFJointTrajectory, MultiDOFJointTrajectory
 from vla_ros import geometry
 from vla_ros.clock import SECOND
 from vla_ros.geometry import Array, Pose
-from vla_ros.values import JOINTS, ActionChunk, ArmState, Image, Intrinsics
+from vla_ros.motion.admission import LONGEST
+from vla_ros.values import JOINTS, ActionChunk, ArmState, Image, Intrinsics, Teleop
 
 BASE_FRAME = "base_link"
 GRIPPER = "gripper"
 JOINT_NAMES = [*(f"joint_{i + 1}" for i in range(JOINTS)), GRIPPER]
 CHUNK_JOINTS = ["tool", GRIPPER]
 ENCODINGS = ("rgb8", "bgr8")
+TOOL_FRAMES = ("tool", "tool_frame", "end_effector_link")
+"""Frame ids of a teleop twist that is given in the tool's frame."""
 
 
 class MessageError(Exception):
@@ -174,6 +177,22 @@ def from_twist(twist: Array, stamp: int) -> TwistStamped:
     return message
 
 
+def to_teleop(message: TwistStamped, stamp: int, gripper: float | None) -> Teleop:
+    """The wish of a teleop device. Raises MessageError for a frame that is neither the base nor the tool."""
+    frame, t = message.header.frame_id, message.twist
+    if frame not in ("", BASE_FRAME, *TOOL_FRAMES):
+        raise MessageError(f"frame_id is {frame!r}: wanted is {BASE_FRAME!r} or {TOOL_FRAMES[0]!r}")
+    twist = np.array([t.linear.x, t.linear.y, t.linear.z, t.angular.x, t.angular.y, t.angular.z])
+    return Teleop(stamp, twist, gripper, frame in TOOL_FRAMES)
+
+
+def to_gripper(message: JointState) -> float:
+    """The gripper position (0 open … 1 closed) of a teleop device. Raises MessageError."""
+    if GRIPPER not in message.name or len(message.position) != len(message.name):
+        raise MessageError(f"names are {list(message.name)}: wanted is {GRIPPER!r} with its position")
+    return float(message.position[list(message.name).index(GRIPPER)])
+
+
 def _twist(twist: Array) -> Twist:
     x, y, z, a, b, c = twist.tolist()
     return Twist(linear=Vector3(x=x, y=y, z=z), angular=Vector3(x=a, y=b, z=c))
@@ -227,6 +246,8 @@ def to_chunk(
         raise MessageError(f"joint_names are {list(message.joint_names)}: wanted are {CHUNK_JOINTS}")
     if message.header.frame_id not in ("", BASE_FRAME):
         raise MessageError(f"frame_id is {message.header.frame_id!r}: wanted is {BASE_FRAME!r}")
+    if len(message.points) > LONGEST:
+        raise MessageError(f"{len(message.points)} points: at most {LONGEST} are taken")
     if any(len(point.transforms) != 2 for point in message.points):
         raise MessageError("every point must have two transforms: tool and gripper")
     tools = [point.transforms[0] for point in message.points]

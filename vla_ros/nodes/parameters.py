@@ -19,6 +19,8 @@ from vla_ros.nodes.describe import describe
 
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 _BASE = "config"
+_BY_NAME = ("cameras.", "faults.", "twin.delays.")
+"""Sections whose keys are names of the user's; the schema says whether they fit."""
 
 
 def read(node: Node, own: Mapping[str, str] | None = None) -> Config:
@@ -51,6 +53,6 @@ def _resolve(base: str, given: Mapping[str, Any]) -> Config:
 
 def _refuse_unknown(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     known = flatten(defaults)
-    unknown = sorted(name for name in given if name not in known and not name.startswith("cameras."))
+    unknown = sorted(name for name in given if name not in known and not name.startswith(_BY_NAME))
     if unknown:
         raise ConfigError(f"unknown parameter {', '.join(unknown)}; see `vla-ros config` for the known ones")

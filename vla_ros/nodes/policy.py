@@ -1,7 +1,8 @@
 """The policy node: a lifecycle node. Configuring loads and warms up the engine, activating lets it think.
 
 Callbacks only store; the thread in `thinker` infers. While there is nothing to do, an empty trajectory every stride is the sign of
-life; /vla/status says why, under the same stamp.
+life. /vla/status says of every chunk what it is, under the same stamp, and goes out before it. The parameter `fault` breaks the
+policy for a while (`vla_ros.nodes.fault_parameter`).
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
-from vla_ros.clock import SECOND, MonotonicClock
+from vla_ros.clock import MILLISECOND, SECOND, MonotonicClock
 from vla_ros.config import CameraConfig, Config
-from vla_ros.nodes import convert, parameters
+from vla_ros.faults import Kind, Order, scheduled
+from vla_ros.nodes import convert, fault_parameter, parameters
 from vla_ros.nodes.observer import Observer, differences
 from vla_ros.nodes.process import Bulletin, guarded, newest, run_node
 from vla_ros.nodes.ros_time import TimeMap
-from vla_ros.nodes.thinker import Thinker, Thought
+from vla_ros.nodes.thinker import Thinker, Thought, make_outlet
 from vla_ros.values import Frame, Intrinsics
 
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -43,6 +45,7 @@ class PolicyNode(LifecycleNode):
         self._monotonic = MonotonicClock()
         self._time = TimeMap(lambda: self.get_clock().now().nanoseconds, self._monotonic.now)
         self._observer = Observer(self._config)
+        self._outlet = make_outlet(scheduled(self._config.faults, "policy", self._monotonic.now()))
         self._thinker: Thinker | None = None
         self._joints: JointState | None = None
         self._tool: PoseStamped | None = None
@@ -50,6 +53,11 @@ class PolicyNode(LifecycleNode):
         self._frames: dict[str, int] = {}
         self._publish_to(self._config)
         self._listen_to(self._config)
+        fault_parameter.declare(self, self._config, self._play)
+
+    def _play(self, _: str, kind: str, seconds: float, amount: float) -> None:
+        self.get_logger().warning(f"fault asked for: {kind} for {seconds:g} s")
+        self._outlet.play(Order(Kind(kind), seconds, amount).at(self._monotonic.now()))
 
     def _publish_to(self, config: Config) -> None:
         qos = newest()
@@ -71,15 +79,15 @@ class PolicyNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the policy and warm its engine up. Fails, and says why, where the bundle does not fit."""
-        thinker = Thinker(self._config, self._observer, self._monotonic, self._say)
+        thinker = Thinker(self._config, self._observer, self._monotonic, self._say, self._outlet, self._instance)
         failure = thinker.start(functools.partial(guarded, self))
         if failure:
             self.get_logger().error(failure)
-            self._publish_status(self._monotonic.now(), failure, True, "unconfigured", {})
+            self._publish_status(self._ros_now(), failure, True, "unconfigured", {})
             return _FAILURE
         self._thinker = thinker
         thinker.gripper_command = self._gripper_command
-        self._publish_status(self._monotonic.now(), "loaded", False, "inactive", {})
+        self._publish_status(self._ros_now(), "loaded", False, "inactive", {})
         return _SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -139,6 +147,7 @@ class PolicyNode(LifecycleNode):
 
     def _image_callback(self, name: str, camera: CameraConfig) -> Any:
         shape = _intrinsics(camera).image_shape
+        latency = round(camera.latency * SECOND) if camera.driver == "topic" else 0  # our own nodes have taken it off
 
         def put(message: Image) -> None:
             arrival = self._monotonic.now()
@@ -149,7 +158,7 @@ class PolicyNode(LifecycleNode):
                 return
             self._observer.complain(f"{name} image", "")
             self._frames[name] = self._frames.get(name, 0) + 1
-            exposure = self._time.to_monotonic(convert.from_time(message.header.stamp))
+            exposure = self._time.to_monotonic(convert.from_time(message.header.stamp)) - latency
             self._observer.put_frame(name, Frame(image, exposure, arrival, self._frames[name]))
 
         return put
@@ -176,17 +185,22 @@ class PolicyNode(LifecycleNode):
             self._thinker.believed = self._time.believed()
 
     def _say(self, thought: Thought) -> None:
-        """Publish chunk and status; called from the thinker's thread."""
-        stamp = self._time.to_ros(thought.moment)
+        """Publish status and chunk under one stamp, the status first; called from the thinker's thread."""
+        stamp, chunk = self._time.to_ros(thought.moment), thought.chunk
+        message = None if chunk is None else convert.from_chunk(chunk, stamp)
         figures = dict(thought.figures)
-        if thought.chunk is not None:
-            message = convert.from_chunk(thought.chunk, stamp)
+        if chunk is not None:
+            figures |= {"instruction": chunk.instruction, "sequence": chunk.sequence, "targets": len(chunk)}
+            figures["published_ms"] = (self._monotonic.now() - thought.moment) / MILLISECOND
+        self._publish_status(stamp, thought.text, thought.error, "active", figures)
+        if message is not None:
             self._chunks.publish(message)
-            figures |= {"sequence": thought.chunk.sequence, "targets": len(thought.chunk)}
-            figures["published_ms"] = (self._monotonic.now() - thought.moment) / 1e6
-        self._publish_status(thought.moment, thought.text, thought.error, "active", figures)
 
-    def _publish_status(self, moment: int, text: str, error: bool, state: str, figures: dict[str, Any]) -> None:
+    def _ros_now(self) -> int:
+        return self._time.to_ros(self._monotonic.now())
+
+    def _publish_status(self, stamp: int, text: str, error: bool, state: str, figures: dict[str, Any]) -> None:
+        """Say something at `stamp` (ROS time, ns)."""
         thinker = self._thinker
         values = {
             "state": state,
@@ -195,7 +209,7 @@ class PolicyNode(LifecycleNode):
         }
         level = DiagnosticStatus.ERROR if error else DiagnosticStatus.OK
         status = convert.diagnostic("policy", level, text, values | figures, hardware=self._instance)
-        message = convert.diagnostics(self._time.to_ros(moment), [status])
+        message = convert.diagnostics(stamp, [status])
         self._status.publish(message)
         self._bulletin.post(message, self._monotonic.now())
 

@@ -77,9 +77,13 @@ class Bulletin:
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", newest(depth=10))
         self._last = -SECOND
 
+    def due(self, now: int) -> bool:
+        """Whether a message posted now would go out; `now` in ns, monotonic."""
+        return now - self._last >= _BULLETIN
+
     def post(self, message: DiagnosticArray, now: int) -> None:
         """Publish the message unless one has just gone out; `now` in ns, monotonic."""
-        if now - self._last >= _BULLETIN:
+        if self.due(now):
             self._last = now
             self._publisher.publish(message)
 

@@ -13,7 +13,7 @@ from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.config import Config
 from vla_ros.motion import blocks
 from vla_ros.shared import Block, BlockError
-from vla_ros.values import ActionChunk, Mode
+from vla_ros.values import ActionChunk, Mode, Teleop, Verdict
 
 Wish = Literal["enable", "disable", "stop", "reset"]
 
@@ -29,31 +29,90 @@ class ServoLink:
     def __init__(self, config: Config, runtime: Path, now: Callable[[], int]) -> None:
         self._now, self._path = now, runtime / "servo_status"
         self._cameras = list(config.cameras)[: blocks.CAMERAS]
+        self._unchanged: dict[str, int] = {}
         self._record = np.zeros(1, blocks.REQUEST)
         self._record["cameras"][0, len(self._cameras) :] = -1  # no such camera
+        self._record["changed"] = -1  # nobody has said
+        self._record["teleop_gripper"] = np.nan
         self._chunk = Block.create(runtime / "servo_chunk", blocks.CHUNK)
         self._request = Block.create(runtime / "servo_request", blocks.REQUEST)
-        self._request.write(self._record[0])
         self._status: Block | None = None
+        self._write()
+
+    def _write(self) -> None:
+        self._record["beat"] = self._now()
+        self._request.write(self._record[0])
+
+    def beat(self) -> None:
+        """A sign of life: without one the servo disarms."""
+        self._write()
 
     def seen(self, camera: str, stamp: int) -> None:
         """The newest frame of a camera was exposed at `stamp` (ns, monotonic)."""
         self._record["cameras"][0, self._cameras.index(camera)] = stamp
-        self._request.write(self._record[0])
+        self._note_change(camera)
+        self._write()
+
+    def unchanged(self, camera: str, duration: int) -> None:
+        """The policy has seen the same picture of a camera for `duration` ns; 0: the newest was a new one."""
+        if camera in self._cameras:
+            self._unchanged[camera] = duration
+            self._note_change(camera)
+            self._write()
+
+    def _note_change(self, camera: str) -> None:
+        """When the picture last changed, reckoned from the newest frame: a policy that is silent is no frozen camera."""
+        i = self._cameras.index(camera)
+        stamp = int(self._record["cameras"][0, i])
+        if camera in self._unchanged and stamp:
+            self._record["changed"][0, i] = max(1, stamp - self._unchanged[camera])
 
     def alive(self, stamp: int) -> None:
         """The policy gave a sign of life at `stamp` (ns, monotonic)."""
         self._record["policy"] = stamp
-        self._request.write(self._record[0])
+        self._write()
+
+    def instructed(self, text: str) -> None:
+        """An instruction was heard: it is in force from now on."""
+        self._record["instruction"], self._record["instructed"] = blocks.cut(text.strip()), self._now()
+        self._write()
+
+    def distrust(self, until: int) -> None:
+        """A clock stepped: stamps are not to be believed until then (ns, monotonic)."""
+        self._record["distrusted"] = until
+        self._write()
+
+    def teleop(self, teleop: Teleop) -> None:
+        """What the hand that holds the clutch wants."""
+        gripper = np.nan if teleop.gripper is None else teleop.gripper
+        self._record["teleop_twist"], self._record["teleop_gripper"] = teleop.twist, gripper
+        self._record["teleop_stamp"], self._record["teleop_in_tool"] = teleop.stamp, teleop.in_tool
+        self._write()
+
+    def fault(self, target: str, kind: str, seconds: float, amount: float) -> None:
+        """Play a fault around the arm: `target` is arm.feedback or arm.command."""
+        self._record["fault_target"], self._record["fault_kind"] = target.encode(), kind.encode()
+        self._record["fault_seconds"], self._record["fault_amount"] = seconds, amount
+        self._record["fault"] += 1
+        self._write()
+
+    def refuse(self, verdict: Verdict) -> None:
+        """A chunk that does not even get to the servo, and why."""
+        self._record["refused"] += 1
+        self._record["refusal"] = verdict.name.encode()
+        self._write()
 
     def play(self, chunk: ActionChunk) -> None:
-        """Hand a chunk over."""
-        self._chunk.write(blocks.pack_chunk(chunk))
+        """Hand a chunk over; one that no block holds is refused."""
+        if len(chunk) > blocks.TARGETS:
+            self.refuse(Verdict.CHUNK_LONG)
+        else:
+            self._chunk.write(blocks.pack_chunk(chunk, self._cameras))
 
     def wish(self, wish: Wish) -> None:
         """Ask the servo for something, without waiting for it."""
         self._record[wish] += 1
-        self._request.write(self._record[0])
+        self._write()
 
     def ask(self, wish: Wish) -> tuple[bool, str]:
         """Ask, and wait for the answer: whether it was done, and in which mode the arm is now or why not."""
@@ -92,7 +151,7 @@ class ServoLink:
 def _answer(wish: Wish, status: Any) -> tuple[bool, str]:
     mode = blocks.mode(status)
     done = {
-        "enable": mode in (Mode.IDLE, Mode.ACTIVE, Mode.HOLD),
+        "enable": mode in (Mode.IDLE, Mode.ACTIVE, Mode.HOLD, Mode.TELEOP),
         "disable": mode is Mode.DISARMED,
         "stop": mode is Mode.STOPPED,
         "reset": mode is not Mode.STOPPED,

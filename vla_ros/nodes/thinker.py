@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from vla_ros.clock import MILLISECOND, Clock
+from vla_ros.clock import MILLISECOND, SECOND, Clock
 from vla_ros.config import Config
+from vla_ros.faults import Fault, FaultyStream
 from vla_ros.nodes.observer import Observer
+from vla_ros.policy.faulty import corrupted, repeated
 from vla_ros.policy.history import History
 from vla_ros.policy.manifest import BundleError
 from vla_ros.policy.policy import InstructionError, Policy, load_policy
-from vla_ros.values import ActionChunk, Observation
+from vla_ros.values import ActionChunk, Observation, Trace
 
 STRIDE = 100 * MILLISECOND
 """Of a policy that names none."""
@@ -32,16 +34,44 @@ class Thought:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
-class Thinker:
-    """Runs in one thread, in which the engine is loaded as well: some engines belong to the thread that made them."""
+Outlet = FaultyStream[Thought]
+"""The way out of thoughts: as they are, or as faults make them. A thought is late, lost or repeated as a whole, status and chunk."""
 
-    def __init__(self, config: Config, observer: Observer, clock: Clock, say: Callable[[Thought], None]) -> None:
+
+def make_outlet(faults: Iterable[Fault] = ()) -> Outlet:
+    """A way out with these faults."""
+    return FaultyStream(faults, _corrupted, _repeated)
+
+
+def _corrupted(thought: Thought, random: np.random.Generator) -> Thought:
+    return thought if thought.chunk is None else replace(thought, chunk=corrupted(thought.chunk, random))
+
+
+def _repeated(old: Thought, new: Thought) -> Thought:
+    return new if old.chunk is None or new.chunk is None else replace(new, chunk=repeated(old.chunk, new.chunk))
+
+
+class Thinker:
+    """Runs in one thread, in which the engine is loaded as well: some engines belong to the thread that made them.
+
+    What it thinks is told to `say` through `outlet`. `instance` is the run of the node, for the trace of its chunks.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        observer: Observer,
+        clock: Clock,
+        say: Callable[[Thought], None],
+        outlet: Outlet,
+        instance: str = "",
+    ) -> None:
         self._config, self._observer, self._clock, self._say = config, observer, clock, say
+        self._outlet, self._instance = outlet, instance
         self.active, self.instruction, self.gripper_command = False, "", float("nan")
         self.name, self.failure, self.believed = config.policy.bundle, "", True
         self._pending: str | None = None
         self._refused = ""
-        self._policy: Policy | None = None
         self._ready, self._stopping = threading.Event(), threading.Event()
         self._spoken = 0
         self._thread: threading.Thread | None = None
@@ -65,20 +95,33 @@ class Thinker:
 
     def _run(self) -> None:
         try:
-            self._policy = load_policy(self._config.policy.bundle, self._config)
-            self._stride, self._due = _stride(self._policy)
-            self.name = str(getattr(getattr(self._policy, "manifest", None), "name", self.name))
+            self.take_on(load_policy(self._config.policy.bundle, self._config))
         except (BundleError, OSError, ValueError) as error:
             self.failure = str(error)
             return
         finally:
             self._ready.set()
         while not self._stopping.is_set():
-            self._observer.wait(self._stride / 1e9)
+            self._observer.wait(self._patience())
             if self.active:
-                self._turn(self._policy)
+                self.turn()
+            else:
+                self._outlet.clear()
 
-    def _turn(self, policy: Policy) -> None:
+    def take_on(self, policy: Policy) -> None:
+        """Think with this policy."""
+        self._policy = policy
+        self._stride, self._due = _stride(policy)
+        self.name = str(getattr(getattr(policy, "manifest", None), "name", self.name))
+
+    def _patience(self) -> float:
+        """Seconds to wait for a frame: a stride, or until something that is late is due."""
+        now, due = self._clock.now(), self._outlet.next_due()
+        return max(0, min(self._stride, self._stride if due is None else due - now)) / SECOND
+
+    def turn(self) -> None:
+        """Hear what is new, think about what is seen if it is time to, and say what is due."""
+        policy = self._policy
         try:
             self._hear(policy)
             complaint = self._refused or self._observer.complaint()
@@ -86,8 +129,20 @@ class Thinker:
                 self._idle(policy, complaint)
             else:
                 self._look(policy)
+            self._speak()
         except Exception as error:  # whatever a policy does, the arm is told to rest and people are told why
             self._idle(policy, f"{type(error).__name__}: {error}")
+            self._speak()
+
+    def _think(self, thought: Thought) -> None:
+        """A thought is ready; says also for how long each camera has shown the same."""
+        unchanged = {f"unchanged_{name}_ms": ms for name, ms in self._observer.unchanged().items()}
+        thought = replace(thought, figures=thought.figures | unchanged)
+        self._outlet.put(self._clock.now(), thought.moment, thought)
+
+    def _speak(self) -> None:
+        for _, thought in self._outlet.take(self._clock.now()):
+            self._say(thought)
 
     def _hear(self, policy: Policy) -> None:
         """Take up an instruction; one that cannot be followed means idle, whatever was being done before."""
@@ -114,10 +169,11 @@ class Thinker:
             return
         self._spoken = now
         policy.reset()
+        trace, none = Trace(self._instance), np.zeros(0)
         nothing = ActionChunk(
-            now, 1, np.zeros((0, 3)), np.zeros((0, 4)), np.zeros(0), 1, self.name, self.instruction, 0
+            now, 1, none.reshape(0, 3), none.reshape(0, 4), none, 1, self.name, self.instruction, 0, trace
         )
-        self._say(Thought(now, nothing, complaint or "idle: no instruction", bool(complaint)))
+        self._think(Thought(now, nothing, complaint or "idle: no instruction", bool(complaint)))
 
     def _look(self, policy: Policy) -> None:
         observation = self._observer.observe() if self.believed else "a clock stepped: holding"
@@ -125,7 +181,7 @@ class Thinker:
         if isinstance(observation, str):
             if now - self._spoken >= self._stride:
                 self._spoken = now
-                self._say(Thought(now, None, observation))
+                self._think(Thought(now, None, observation))
             return
         if not self._due(observation.stamp):
             return
@@ -133,17 +189,35 @@ class Thinker:
         chunk = policy.act(observation, observation.arm.gripper if np.isnan(command) else command)
         if chunk is not None:
             self._spoken = now
-            self._say(Thought(chunk.stamp, chunk, "thinking", False, self._figures(policy, observation, now)))
+            trace = self._trace(policy, observation, now)
+            figures = _figures(policy, observation, trace, now)
+            self._think(Thought(chunk.stamp, replace(chunk, trace=trace), "thinking", False, figures))
 
-    def _figures(self, policy: Policy, observation: Observation, started: int) -> dict[str, Any]:
-        """Where the time went since exposure, ms, and which frames were seen."""
-        received = observation.frames[self._config.reference_camera].arrival
-        decided = self._clock.now()
-        spans = {"received": received, "started": started, "decided": decided}
-        figures: dict[str, Any] = {f"{k}_ms": (moment - observation.stamp) / MILLISECOND for k, moment in spans.items()}
-        figures["skew_ms"] = observation.skew / MILLISECOND
-        figures |= {f"frame_{name}": frame.sequence for name, frame in observation.frames.items()}
-        return figures | vars(getattr(policy, "timings", _Untimed()))
+    def _trace(self, policy: Policy, observation: Observation, started: int) -> Trace:
+        """How the chunk came about; a policy that does not tell its timings has encoded as soon as it began."""
+        timings = _timings(policy)
+        encoding = timings.get("preprocess_ms", 0.0) + timings.get("encode_ms", 0.0)
+        return Trace(
+            self._instance,
+            {name: frame.sequence for name, frame in observation.frames.items()},
+            observation.frames[self._config.reference_camera].arrival,
+            started + round(encoding * MILLISECOND),
+            self._clock.now(),
+        )
+
+
+def _figures(policy: Policy, observation: Observation, trace: Trace, started: int) -> dict[str, Any]:
+    """Where the time went since exposure, ms, and which frames were seen."""
+    spans = {"received": trace.received, "started": started, "encoded": trace.encoded, "decided": trace.decided}
+    figures: dict[str, Any] = {f"{k}_ms": (moment - observation.stamp) / MILLISECOND for k, moment in spans.items()}
+    figures["skew_ms"] = observation.skew / MILLISECOND
+    figures |= {f"frame_{name}": number for name, number in trace.frames.items()}
+    return figures | _timings(policy)
+
+
+def _timings(policy: Policy) -> dict[str, Any]:
+    """How long the policy's last chunk took, ms by stage; nothing of a policy that does not tell."""
+    return dict(vars(getattr(policy, "timings", _Untimed())))
 
 
 class _Untimed:

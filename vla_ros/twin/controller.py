@@ -1,8 +1,13 @@
-"""Plays the Gen3's controller: twists in, joint targets and a finger target out. Time is an argument."""
+"""Plays the Gen3's controller: twists in, joint targets and a finger target out. Time is an argument.
+
+With `twin.delays` it plays the way there as well: `command` is how much later it takes a command up, `gripper` how much later than
+that the gripper acts on it. A stop is taken up at once, and overtakes what is on its way.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 
@@ -26,6 +31,7 @@ POSTURE_GAIN = 0.5
 CLOSING_TIME = 0.6
 """From open to closed at full speed, s (data sheet: 150 mm/s over 85 mm)."""
 NEVER = -(1 << 62)
+_DELAYS = ("command", "gripper")
 
 
 class Controller:
@@ -46,23 +52,44 @@ class Controller:
         self._next = now
         self._taken = now
         self._connection = round(config.deadlines.connection * SECOND)
+        self._delay, self._gripper_delay = (round(config.twin.delays.get(d, 0.0) * SECOND) for d in _DELAYS)
+        self._commands: deque[tuple[int, Array, float]] = deque()  # when they arrive, twist, gripper
+        self._grips: deque[tuple[int, float]] = deque()
 
     def command(self, now: int, twist: Array, gripper: float) -> None:
-        """Keep the newest twist until it is taken up; the gripper moves at once. What is not finite stops."""
+        """A command was sent at `now`; it arrives at once, or as late as configured."""
+        if self._delay:
+            self._commands.append((now + self._delay, np.array(twist, float), gripper))
+        else:
+            self._arrive(now, twist, gripper)
+
+    def _arrive(self, now: int, twist: Array, gripper: float) -> None:
+        """Keep the newest twist until it is taken up; the gripper moves at once or later. What is not finite stops."""
         if not (np.isfinite(twist).all() and math.isfinite(gripper)):
-            self.stop()
+            self._rest()
             return
         self._last = now
         self._pending = np.clip(twist, -SPEED_LIMITS, SPEED_LIMITS)
+        if self._gripper_delay:
+            self._grips.append((now + self._gripper_delay, gripper))
+        else:
+            self._grip(gripper)
+
+    def _grip(self, gripper: float) -> None:
         self.gripper = min(max(gripper, 0.0), 1.0)
 
     def stop(self) -> None:
         """Want rest, and forget what was not taken up."""
+        self._commands.clear()
+        self._rest()
+
+    def _rest(self) -> None:
         self._pending = None
         self.wanted = np.zeros(6)
 
     def step(self, now: int, duration: int) -> Array:
         """Joint targets (7,) rad for the step of `duration` ns that begins at `now`."""
+        self._receive(now)
         if now >= self._taken:
             self._take_up(now)
         if now >= self._next:
@@ -71,10 +98,17 @@ class Controller:
         self.targets += self.rates * (duration / SECOND)
         return self.targets
 
+    def _receive(self, now: int) -> None:
+        """What was on its way and has arrived."""
+        while self._commands and self._commands[0][0] <= now:
+            self._arrive(*self._commands.popleft())
+        while self._grips and self._grips[0][0] <= now:
+            self._grip(self._grips.popleft()[1])
+
     def _take_up(self, now: int) -> None:
         self._taken += PERIOD
         if self.fault or now - self._last > self._connection:
-            self.stop()
+            self._rest()
         elif self._pending is not None:
             self.wanted, self._pending = self._pending, None
 
@@ -100,7 +134,12 @@ class Controller:
         return self.fingers
 
     def snapshot(self) -> Array:
-        """The state as a flat array of SIZE numbers; a command not yet taken up is kept as well."""
+        """The state as a flat array of SIZE numbers; a command not yet taken up is kept as well, one on its way is not.
+
+        Raises ValueError while one is.
+        """
+        if self._commands or self._grips:
+            raise ValueError("commands are on their way to the arm: a snapshot needs a twin without twin.delays")
         pending = np.full(6, math.nan) if self._pending is None else self._pending
         times = [float(t) for t in (self._last, self._next, self._taken)]
         return np.concatenate(
@@ -117,6 +156,8 @@ class Controller:
 
     def restore(self, snapshot: Array) -> None:
         """Go back to a snapshot."""
+        self._commands.clear()
+        self._grips.clear()
         parts = np.split(snapshot, np.cumsum([7, 7, 6, 6, 6, 2]))
         self.targets, self.rates, self.applied, self.wanted, pending, fingers, times = (p.copy() for p in parts)
         self._pending = None if np.isnan(pending).any() else pending

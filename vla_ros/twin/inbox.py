@@ -51,7 +51,10 @@ class _Line:
 
 
 class Inbox:
-    """All that may come in, in the folder `runtime`. What is older than `patience` ns does not count."""
+    """All that may come in, in the folder `runtime`. What is older than `patience` ns does not count, but for a stop.
+
+    A stop counts however long this process was held up, until a newer command has come.
+    """
 
     def __init__(self, runtime: Path, patience: int) -> None:
         self.answered = 0
@@ -59,18 +62,20 @@ class Inbox:
         self._command = _Line(runtime / "arm_command", blocks.COMMAND)
         self._request = _Line(runtime / "twin_request", blocks.REQUEST)
         self._stops: dict[Path, _Line] = {}
-        self._due = 0
+        self._due = self._commanded = 0
 
     def command(self, now: int) -> Any:
         """A new command, as a record of blocks.COMMAND, or None."""
         self._look(now)
-        return self._recent(self._command, now)
+        value = self._recent(self._command, now)
+        self._commanded = self._commanded if value is None else int(value["stamp"])
+        return value
 
     def stopped(self, now: int) -> bool:
         """Whether a stop came in."""
         self._look(now)
-        values = [self._recent(line, now) for line in self._stops.values()]
-        return any(value is not None for value in values)
+        values = [line.take() for line in self._stops.values()]
+        return any(value is not None and int(value["stamp"]) >= self._commanded for value in values)
 
     def reset(self, now: int) -> int | None:
         """The seed of an episode that is asked for, or None."""

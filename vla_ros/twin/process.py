@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from vla_ros.shared import Block
 from vla_ros.twin import blocks, tasks
 from vla_ros.twin.inbox import Inbox
 from vla_ros.twin.physics import Twin
+from vla_ros.values import ArmState
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,10 @@ TASK_PERIOD = 50 * MILLISECOND
 
 
 class TwinProcess:
-    """Physics that follows a clock. Every published stamp is of the clock."""
+    """Physics that follows a clock. Every published stamp is of the clock.
+
+    With a delay of the feedback (`twin.delays`) that block is published so much later, and stamped as published.
+    """
 
     def __init__(self, config: Config, runtime: Path, seed: int, clock: Clock) -> None:
         self.twin = Twin(config, seed)
@@ -36,8 +41,11 @@ class TwinProcess:
         self._clock, self._speed = clock, config.twin.speed
         self._reached = clock.now()
         self._task_due = self._reached
-        self._inbox = Inbox(runtime, round(config.deadlines.connection * SECOND))
+        self._connection = round(config.deadlines.connection * SECOND)
+        self._inbox = Inbox(runtime, self._connection)
         self._feedback = Block.create(runtime / "arm_feedback", blocks.FEEDBACK)
+        self._delay = round(config.twin.delays.get("feedback", 0.0) * SECOND)
+        self._late: deque[tuple[int, ArmState]] = deque()
         self._state = Block.create(runtime / "twin_state", blocks.STATE)
         self._task = Block.create(runtime / "twin_task", blocks.TASK)
         self._publish()
@@ -49,6 +57,8 @@ class TwinProcess:
         late = max(0, now - self._reached - CATCH_UP)
         self.skipped += late
         self._reached += late
+        if late > self._connection:  # the arm's own clock went on
+            self.twin.stop(self.twin.now)
         before = self.twin.now
         self.twin.advance(before + int((now - self._reached) * self._speed))
         self._reached += int((self.twin.now - before) / self._speed)
@@ -74,11 +84,20 @@ class TwinProcess:
 
     def _publish(self) -> None:
         twin, stamp = self.twin, self._reached
-        self._feedback.write(blocks.pack_feedback(twin.state(), stamp))
+        self._report(twin.state(), stamp)
         self._state.write(blocks.pack_state(stamp, twin.now, self.episode, twin.data.qpos, twin.episode.look()))
         if stamp >= self._task_due:
             self._task_due = stamp + TASK_PERIOD
             self._task.write(self._task_record(stamp))
+
+    def _report(self, state: ArmState, stamp: int) -> None:
+        """Publish the newest feedback whose moment has come; without a delay that is `state`."""
+        self._late.append((stamp + self._delay, state))
+        due = None
+        while self._late and self._late[0][0] <= stamp:
+            due = self._late.popleft()
+        if due is not None:
+            self._feedback.write(blocks.pack_feedback(due[1], due[0]))
 
     def _task_record(self, stamp: int) -> blocks.Record:
         episode, outcome = self.twin.episode, tasks.judge(self.twin, self.twin.episode)
