@@ -261,6 +261,20 @@ def test_a_motion_that_is_held_up_for_2_s_is_of_the_past(bench):
     assert not bench.run(0.5).twist.any()
 
 
+def test_a_motion_that_a_wall_holds_up_is_left_with_the_next_chunk(bench):
+    """The reference goes on beyond the table's clearance; a chunk that leads up again is followed at once."""
+    bench = Bench(above((0.47, 0.0, 0.04))).enabled()
+    for _ in range(12):
+        bench.step(bench.chunk(count=10, shift=(0.0, 0.0, -0.1)))
+        bench.run(0.09)
+    low = bench.arm.state().tool.position[2]
+    assert bench.commands[-1].verdict is Verdict.FLOOR
+    for _ in range(10):
+        bench.step(bench.chunk(count=10, shift=(0.0, 0.0, 0.08)))
+        bench.run(0.09)
+    assert bench.arm.state().tool.position[2] > low + 0.03
+
+
 # --- deadlines ---------------------------------------------------------------------------------------------------------
 
 

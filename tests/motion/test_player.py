@@ -239,14 +239,14 @@ def test_after_the_blend_the_chunk_itself_is_wanted(chunk, age):
 
 @settled
 @given(sixes, st.integers(10, 200))
-def test_a_blend_is_as_long_as_half_the_caps_need(apart, blend):
+def test_a_blend_is_as_long_as_half_the_caps_need_up_to_400_ms(apart, blend):
     """Apart by up to 100 mm and 40°; a gap that the blend itself leads away gently enough does not lengthen it."""
     chunk = standing(0.06 * apart[:3], 0.4 * apart[3:], n=20)
     piece = joined(ran(begun(standing(n=20), blend=blend * MILLISECOND), 300), chunk).pieces[-1]
     shares = np.array([along(piece.offset, u, piece.blend / SECOND)[1:3] for u in np.linspace(0, 1, 200)])
     peaks = np.linalg.norm(shares.reshape(200, 2, 2, 3), axis=3).max(axis=0)
     used = peaks / [[RULES.speed, RULES.turn_speed], [RULES.acceleration, RULES.turn_acceleration]]
-    assert used.max() <= 0.5
+    assert used.max() <= 0.5 or piece.blend >= 360 * MILLISECOND
     assert piece.blend == blend * MILLISECOND or used.max() > 0.3
 
 

@@ -297,7 +297,7 @@ class ServoCycle:
         if len(chunk) == 0:
             return _idle(s)
         taken = replace(s, mode=Mode.ACTIVE, verdict=Verdict.OK, alarms=0, exhausted=0, rejoining=False, began=now)
-        if s.playback is None or self._spent(s.playback):
+        if s.playback is None or self._spent(s.playback) or player.held_up(s.playback, arm.tool):
             playback = player.begin(chunk, now, arm.tool, s.ramp.twist, s.ramp.rate, self._rules)
         else:
             playback = player.join(s.playback, chunk, now)

@@ -27,10 +27,10 @@ PATIENCE = 60 * MILLISECOND
 """ns for which the arm must go astray."""
 _BASE = 30 * MILLISECOND
 """ns between the two readings whose distance is the measured velocity."""
-_STOPPING = 0.06
-"""s from this look to where the arm's own Stop brakes: it takes up commands every 25 ms, and the measured velocity is 15 ms old."""
-_TOLERANCE = 0.0005
-"""m by which a Stop may end beyond a bound: half of what the bounds are held to."""
+_STOPPING = 0.07
+"""s from this look to where the arm's own Stop brakes: commands are taken up every 25 ms, joints lag, the velocity is 15 ms old."""
+_TOLERANCE = 0.001
+"""m by which a Stop may end beyond a bound: what the bounds are held to. A tool that springs back from a push stays below it."""
 _MOVING, _TURNING = 0.02, math.radians(5)
 """m/s and rad/s of a command that must be seen in the feedback."""
 _KEPT = 32

@@ -43,6 +43,10 @@ SPACING = 8 * MILLISECOND
 """Play time between two pieces at least: bounds their number where chunks come faster than `lead`."""
 CHUNKS = 8
 """Chunks that an ensemble averages at most."""
+HELD_UP = 0.7
+"""Share of the time that the play time must have lost for a motion to count as held up."""
+LEFT_BEHIND, LEFT_TURNED = 0.010, math.radians(6)
+"""m and rad from the tool to where it is wanted, beyond which the motion under way is no motion of the tool."""
 STILL = 0.005
 """m/s below which a tool that begins to play counts as being at rest."""
 
@@ -52,8 +56,9 @@ _PACE = 1.5 / 0.8
 """Acceleration is 1.5·v/T at most while a velocity v is taken up by v·(3u² - 2u³) in T: T such that it is 80 % of the cap."""
 _ABOUT = 1.05
 """A peak that is higher than the lowest one by no more is as good: it saves a blend from being much longer for next to nothing."""
-_LONGEST = 5.0
-"""s that a blend is lengthened to at most."""
+_LONGEST = 0.4
+"""s that a blend is lengthened to at most: what a policy says now counts more than how gently it is followed. Of 0.15 to 5 s it gave
+the shortest picks of `models/demo`; with 5 s two of 31 were lost."""
 _RUNGS = np.linspace(0.0, 1.0, 33)
 """Lengths that are tried, from the rules' blend to the longest, evenly by their logarithm."""
 _SHARES = np.linspace(0.0, 1.0, 33)
@@ -184,8 +189,8 @@ class Playback:
     """A chunk being played, and what of those before it still counts.
 
     At `now` the motion of play time `sent` is sent and that of `felt` is felt, and the tool has come along to `progress`. `history`
-    is what was sent when and `trail` where the path led, oldest first; `pieces` lead one after another. `delayed` is by what play
-    time was behind time when the chunk joined; in the first `pace` ns the motion gathered pace.
+    is what was sent when and `trail` where the path led, oldest first; `pieces` lead one after another. When the chunk `joined` (ns),
+    play time was behind time by `delayed`; in the first `pace` ns the motion gathered pace.
     """
 
     chunk: ActionChunk
@@ -194,6 +199,7 @@ class Playback:
     sent: int
     felt: int
     progress: int
+    joined: int
     delayed: int
     pace: int
     history: tuple[Passage, ...]
@@ -247,7 +253,7 @@ def _begun(
     prefix = Piece(coast, coast.stamp, first, grippers[:1], np.zeros((6, 6)), 0)
     piece = _blended(voice.path, voice.stamp, 0, grippers, prefix.motion(0), blend)
     trail = (Place(first, *prefix.pose(first).position.tolist()),)
-    return Playback(chunk, rules, now, 0, first, first, now, pace, history, trail, (prefix, piece), (voice,), None)
+    return Playback(chunk, rules, now, 0, first, first, now, now, pace, history, trail, (prefix, piece), (voice,), None)
 
 
 def join(playback: Playback, chunk: ActionChunk, now: int) -> Playback:
@@ -271,6 +277,7 @@ def join(playback: Playback, chunk: ActionChunk, now: int) -> Playback:
     return replace(
         playback,
         chunk=chunk,
+        joined=now,
         delayed=now - playback.sent,
         pieces=(*kept, piece),
         voices=voices,
@@ -314,6 +321,20 @@ def over(playback: Playback) -> bool:
     path, count = piece.path, len(piece.grippers)
     ends = count * path.step if count < len(path.positions) else path.end - path.stamp
     return playback.felt >= piece.stamp + ends
+
+
+def held_up(playback: Playback, measured: Pose) -> bool:
+    """Whether the motion is not that of the tool any more, so that a new chunk had better begin from where the tool is.
+
+    Because most of it was not let through since the chunk joined, so that the play time stands, and with it the blend that would lead
+    away from what is in the way; or because the tool is somewhere else.
+    """
+    if playback.lag > HELD_UP * (playback.now - playback.joined):
+        return True
+    wanted = _leading(playback.pieces, playback.felt).pose(playback.felt)
+    apart = float(np.linalg.norm(wanted.position - measured.position))
+    turned = float(np.linalg.norm(geometry.difference(wanted.quaternion, measured.quaternion)))
+    return apart > LEFT_BEHIND or turned > LEFT_TURNED
 
 
 def _executable(chunk: ActionChunk) -> Array:
