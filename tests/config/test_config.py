@@ -23,6 +23,13 @@ BAD = [
     ("servo.rate=10", "servo.rate: Input should be greater than or equal to 100"),
     ("servo.delay=0.5", "servo.delay: Input should be less than or equal to 0.2"),
     ("servo.gripper_rate=20", "servo.gripper_rate: "),
+    ("servo.rate=300", "servo.rate: Input should be less than or equal to 250"),
+    ("servo.merge=jump", "servo.merge: Input should be 'blend', 'replace' or 'ensemble'"),
+    ("twin.delays.lidar=0.1", "twin.delays.lidar: no such device; known are command, feedback, gripper, static, wrist"),
+    ("faults.one={target: lidar, kind: freeze}", "faults.one.target 'lidar' is none of camera.static, camera.wrist"),
+    ("faults.one={target: policy, kind: melt}", "faults.one.kind: Input should be 'delay'"),
+    ("faults.one={target: policy, kind: drop, amount: 2}", "faults.one.amount of drop is a share of at most 1, got 2"),
+    ("faults.one={target: policy, kind: delay, amount: 99}", "faults.one.amount: Input should be less than or equal"),
     ("arm.driver=ur5", "arm.driver: Input should be 'twin' or 'kortex'"),
     ("arm.home=[0, 0]", "arm.home: Tuple should have at least 7 items"),
     ("cameras.static.rate=0", "cameras.static.rate: "),
@@ -47,6 +54,8 @@ CONTRADICTIONS = [
     ("deadlines.servo_silent=0.6", "deadlines.servo_silent must be shorter than deadlines.connection"),
     ("deadlines.feedback_hold=0.015", "deadlines.feedback_hold is shorter than two periods of servo.rate 100"),
     ("deadlines.servo_silent=0.015", "deadlines.servo_silent is shorter than two periods"),
+    ("arm.command_rate=200", "arm.command_rate is higher than servo.rate"),
+    ("deadlines.teleop=0.01", "deadlines.teleop is shorter than two periods of servo.rate 100"),
     ("servo.gain=5", "servo.gain 5.0 oscillates with a delay of 0.08 s: at most 4.60"),
 ]
 
