@@ -25,7 +25,8 @@ class SensorNoise:
     def __init__(self, level: float, seed: int) -> None:
         self._deviation = math.sqrt(max(level**2 - _ROUNDING, 0.0)) if level >= 0.5 else level
         self._random = np.random.default_rng(seed)
-        self._rise = self._fall = np.zeros(0, np.uint8)
+        self._rise: NDArray[np.uint8] = np.zeros(0, np.uint8)
+        self._fall: NDArray[np.uint8] = self._rise
         self._offset = 0
 
     def add(self, image: Image) -> Image:
