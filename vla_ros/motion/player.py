@@ -399,7 +399,7 @@ def _nearest(path: Path, position: Array, latest: int) -> int:
     """ns after the path's stamp, at most `latest`, at which it is nearest to a position: to a five-hundredth of that time."""
     low, high = 0.0, float(min(latest, path.end - path.stamp))
     for _ in range(2):
-        since: Array = np.linspace(low, high, 33)
+        since = np.linspace(low, high, 33, dtype=np.float64)
         positions, _quaternions = path.poses(since)
         best = float(since[np.argmin(((positions - position) ** 2).sum(axis=1))])
         reach = (high - low) / 32
@@ -415,7 +415,7 @@ def _last(voice: Voice) -> int:
 def _averaged(chunk: ActionChunk, voices: tuple[Voice, ...], decay: float) -> ActionChunk:
     """The chunk with its targets averaged with what those before it, voices[:-1], predict for the same play times."""
     newest = voices[-1]
-    times: Array = newest.stamp + newest.path.step * np.arange(1.0, len(chunk) + 1)
+    times = newest.stamp + newest.path.step * np.arange(1.0, len(chunk) + 1, dtype=np.float64)
     own = Prediction(newest.path.positions, newest.path.quaternions, newest.grippers)
     mean = ensemble(own, [_predicted(voice, times) for voice in voices[:-1]], decay)
     return replace(chunk, positions=mean.positions, quaternions=mean.quaternions, grippers=mean.grippers)
