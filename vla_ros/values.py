@@ -46,12 +46,16 @@ class Intrinsics:
 
 @dataclass(frozen=True)
 class Frame:
-    """One RGB image (H, W, 3) uint8 with the moments of exposure (its middle) and arrival, ns, and its sequence number."""
+    """One RGB image (H, W, 3) uint8 with the moments of exposure (its middle) and arrival, ns, and its sequence number.
+
+    `depth` is (H, W) m as seen by the same camera, NaN where unknown; None where it was not asked for or did not come.
+    """
 
     image: Image
     exposure: int
     arrival: int
     sequence: int
+    depth: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

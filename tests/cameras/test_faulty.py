@@ -107,6 +107,18 @@ def test_everything_else_is_the_camera_s() -> None:
     assert not inner.opened
 
 
+def test_what_the_camera_says_is_wrong_is_passed_on() -> None:
+    class Telling(SteadyCamera):
+        problem = ""
+
+    clock = VirtualClock(START)
+    inner = Telling(clock)
+    camera = FaultyCamera(inner, clock)
+    assert camera.problem == FaultyCamera(SteadyCamera(clock), clock).problem == ""
+    inner.problem = "unplugged"
+    assert camera.problem == "unplugged"
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_what_happens_is_told_by_the_seed(seed: int) -> None:
     def picture() -> np.ndarray:

@@ -75,7 +75,10 @@ def test_every_frame_has_noise_of_its_own(tmp_path: Path, twin: Twin) -> None:
 
 @pytest.mark.parametrize(
     ("name", "override", "says"),
-    [("front", "twin.seed=0", "static, wrist"), ("wrist", "cameras.wrist.driver=realsense", "not in this version yet")],
+    [
+        ("front", "twin.seed=0", "static, wrist"),
+        ("wrist", "cameras.wrist.driver=azure_kinect", "not in this version yet"),
+    ],
 )
 def test_a_camera_that_is_not_there_is_named(tmp_path: Path, name: str, override: str, says: str) -> None:
     with pytest.raises(CameraError, match=says):

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,10 @@ BAD = [
     ("cameras.static.quaternion=[0, 0, 0, 2]", "cameras.static: quaternion"),
     ("cameras.static.roi=[0, 0, 4000, 100]", "leaves the sensor of 1280×720 pixels"),
     ("cameras.static.roi=[0, 0, 481, 320]", "is no multiple of binning 4"),
+    ("cameras.wrist.exposure=0.05", "exposure of 0.05 s is longer than a frame at rate 30 is (0.0333 s)"),
+    ("cameras.wrist.gain=20", "gain 20 without exposure"),
+    ("cameras.wrist.white_balance=-1", "cameras.wrist.white_balance: "),
+    ("cameras.wrist.serial=034422070213", "a serial number of digits needs quotes"),
     ("cameras.Top.topic=/top", "cameras.Top.[key]: "),
     ("cameras.wrist.topic=/static_camera", "two cameras share a topic"),
     ("reference_camera=top", "reference_camera 'top' is none of cameras ['static', 'wrist']"),
@@ -162,6 +167,12 @@ def test_merge_changes_neither_and_keeps_the_top(base, top):
 def test_the_gain_may_be_all_that_the_delay_permits():
     bound = 1 / (math.e * 0.08)
     assert load(overrides=[f"servo.gain={bound * 0.999}"]).servo.gain < bound
+
+
+def test_a_serial_number_of_digits_keeps_its_leading_zero_through_files_and_parameters():
+    config = load(overrides=["cameras.wrist.serial='034422070213'"])
+    text = yaml.safe_dump(unflatten(flatten(config)), allow_unicode=True)
+    assert validate(yaml.safe_load(text), "file").cameras["wrist"].serial == "034422070213"
 
 
 def test_every_setting_but_plain_names_says_what_it_is_or_has_an_obvious_unit():

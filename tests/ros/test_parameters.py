@@ -66,7 +66,7 @@ def test_a_node_with_an_unknown_parameter_ends_with_2_and_names_it(processes, no
     assert "Traceback" not in process.text
 
 
-@pytest.mark.parametrize("driver", ["realsense", "azure_kinect"])
+@pytest.mark.parametrize("driver", ["azure_kinect"])
 def test_a_camera_that_is_not_in_this_version_is_refused(processes, driver):
     words = ["-p", "camera:=wrist", "-p", f"cameras.wrist.driver:={driver}"]
     process = processes.start("vla_ros.nodes.camera", "--ros-args", *words)

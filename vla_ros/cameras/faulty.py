@@ -34,6 +34,11 @@ class FaultyCamera:
         """The camera's."""
         return self._camera.intrinsics
 
+    @property
+    def problem(self) -> str:
+        """Why the camera gives nothing, in words; empty while it does, and for a driver that does not say."""
+        return str(getattr(self._camera, "problem", ""))
+
     def open(self) -> None:
         """Connect and start. Raises CameraError."""
         self._camera.open()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Vector3: TypeAlias = tuple[float, float, float]
 Quaternion: TypeAlias = tuple[float, float, float, float]
@@ -37,7 +37,9 @@ class CameraConfig(Section):
     sensor_msgs/CameraInfo. The pose is of the optical frame (x right, y down, z forward) in `parent`.
     """
 
-    driver: Literal["twin", "topic", "realsense", "azure_kinect"] = "twin"
+    driver: Literal["twin", "topic", "realsense", "azure_kinect"] = Field(
+        "twin", description="what gives the frames; topic: another node, that publishes them itself"
+    )
     topic: str = Field(description="base name: <topic>/color/image_raw and <topic>/color/camera_info")
     width: int = Field(gt=0)
     height: int = Field(gt=0)
@@ -54,6 +56,35 @@ class CameraConfig(Section):
     latency: float = Field(
         0.0, ge=-0.5, lt=0.5, description="s by which its stamps are later than mid-exposure; taken off them"
     )
+    serial: str = Field("", description="which of several connected cameras; empty: the only one")
+    exposure: float = Field(0.0, ge=0, le=1, description="s, locked; 0: the camera chooses it, frame by frame")
+    gain: int = Field(0, ge=0, le=1000, description="of the sensor, in the camera's own scale; 0: the camera's choice")
+    white_balance: int = Field(0, ge=0, le=10000, description="K, locked; 0: the camera chooses it, frame by frame")
+    depth: bool = Field(False, description="whether depth is delivered too, as seen by the colour camera")
+    playback: str = Field("", description="path of a recording that is played in place of the device, again and again")
+
+    @field_validator("serial", mode="before")
+    @classmethod
+    def _serial_is_text(cls, value: object) -> object:
+        if isinstance(
+            value, int
+        ):  # too late to tell 034 from 28: YAML has read it as a number, with a leading 0 as an octal one
+            raise ValueError(
+                "a serial number of digits needs quotes, or it is read as a number: serial: '034422070213'"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _exposure_is_possible(self) -> CameraConfig:
+        if self.exposure > 1 / self.rate:
+            raise ValueError(
+                f"exposure of {self.exposure:g} s is longer than a frame at rate {self.rate:g} is ({1 / self.rate:.4f} s)"
+            )
+        if self.gain and not self.exposure:
+            raise ValueError(
+                f"gain {self.gain} without exposure: a camera that chooses the one chooses the other; lock both"
+            )
+        return self
 
     @model_validator(mode="after")
     def _roi_inside_sensor(self) -> CameraConfig:

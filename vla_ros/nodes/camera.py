@@ -2,7 +2,8 @@
 
 camera_node --ros-args -p camera:=wrist
 
-By how much the device's stamps are late is `cameras.NAME.latency`; it is taken off them. The parameter `fault` breaks the device for a
+Depth, where it is asked for, is an Image 32FC1 in m as the colour camera sees it, on <topic>/aligned_depth_to_color/image_raw. By how
+much the device's stamps are late is `cameras.NAME.latency`; it is taken off them. The parameter `fault` breaks the device for a
 while (`vla_ros.nodes.fault_parameter`).
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -42,7 +43,7 @@ class CameraNode(Node):
         config = parameters.read(self, {"camera": "which of the cameras of the configuration this node is"})
         name = str(self.get_parameter("camera").value)
         self._monotonic = MonotonicClock()
-        self._camera = choose_camera(config, name, self._monotonic)
+        self._camera = choose_camera(config, name, self._monotonic, self.get_logger().warning)
         self._time = TimeMap(lambda: self.get_clock().now().nanoseconds, self._monotonic.now)
         self._prepare(config, name)
         fault_parameter.declare(self, config, self._play)
@@ -56,6 +57,8 @@ class CameraNode(Node):
         self._info = convert.from_intrinsics(self._camera.intrinsics, frame_id)
         self._images = self.create_publisher(Image, f"{settings.topic}/color/image_raw", newest())
         self._infos = self.create_publisher(CameraInfo, f"{settings.topic}/color/camera_info", newest())
+        depths = f"{settings.topic}/aligned_depth_to_color/image_raw"
+        self._depths = self.create_publisher(Image, depths, newest()) if settings.depth else None
         self._bulletin = Bulletin(self)
         self._rate, self._latency = settings.rate, round(settings.latency * SECOND)
         self._beat = self.create_timer(1.0, self._report)
@@ -80,6 +83,8 @@ class CameraNode(Node):
         self._info.header.stamp = image.header.stamp
         self._images.publish(image)
         self._infos.publish(self._info)
+        if self._depths is not None and frame.depth is not None:
+            self._depths.publish(convert.from_depth(frame.depth, stamp, self._info.header.frame_id))
         self._frames += 1
 
     def _report(self) -> None:
@@ -89,7 +94,8 @@ class CameraNode(Node):
         frames, self._frames = self._frames, 0
         slow = frames < 0.8 * self._rate
         level = DiagnosticStatus.WARN if slow else DiagnosticStatus.OK
-        text = f"{frames} frames in the last second of {self._rate:g}" if slow else "ok"
+        few = self._camera.problem or f"{frames} frames in the last second of {self._rate:g}"
+        text = few if slow else "ok"
         status = convert.diagnostic(self.get_name(), level, text, {"frames_per_second": frames})
         now = self._monotonic.now()
         self._bulletin.post(convert.diagnostics(self._time.to_ros(now), [status]), now)
@@ -100,10 +106,10 @@ class CameraNode(Node):
         self._thread.join(2 * TIMEOUT)
 
 
-def choose_camera(config: Config, name: str, clock: MonotonicClock) -> FaultyCamera:
+def choose_camera(config: Config, name: str, clock: MonotonicClock, say: Callable[[str], None]) -> FaultyCamera:
     """The camera of that name, not yet open. Raises RefusalError for one that the configuration or this version does not have."""
     try:
-        return load_camera(config, name, runtime.folder(config), clock)
+        return load_camera(config, name, runtime.folder(config), clock, say)
     except CameraError as error:
         raise RefusalError(f"parameter camera: {error}") from None
 

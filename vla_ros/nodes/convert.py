@@ -18,6 +18,7 @@ from builtin_interfaces.msg import Time as TimeMessage
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Pose as PoseMessage
 from geometry_msgs.msg import PoseStamped, Transform, Twist, TwistStamped, Vector3
+from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, JointState, RegionOfInterest
 from sensor_msgs.msg import Image as ImageMessage
 from trajectory_msgs.msg import MultiDOFJointTrajectory, MultiDOFJointTrajectoryPoint
@@ -72,6 +73,15 @@ class ImageWriter:
         self._view[:] = image
         self._message.header.stamp = to_time(stamp)
         return self._message
+
+
+def from_depth(depth: NDArray[np.float32], stamp: int, frame_id: str) -> ImageMessage:
+    """A 32FC1 image of depth (H, W) in m, NaN where unknown (REP 118). `stamp` in ROS time, ns."""
+    height, width = depth.shape
+    message = ImageMessage(height=height, width=width, encoding="32FC1", step=4 * width, is_bigendian=0)
+    message.header.stamp, message.header.frame_id = to_time(stamp), frame_id
+    message.data = array.array("B", depth.astype("<f4").tobytes())
+    return message
 
 
 def to_image(message: ImageMessage, shape: tuple[int, int]) -> Image:
