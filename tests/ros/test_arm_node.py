@@ -10,7 +10,6 @@ from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import CameraInfo, JointState
-from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
@@ -38,7 +37,6 @@ class Others:
         self.node.create_subscription(PoseStamped, "/arm/tool_pose", self.tools.append, newest(reliable=False))
         self.node.create_subscription(TwistStamped, "/arm/command", self.commands.append, 10)
         self._twists = self.node.create_publisher(TwistStamped, "/teleop/twist", newest(reliable=False))
-        self._instructions = self.node.create_publisher(String, "/vla/instruction", newest())
         self.cameras, self.instance, self.twist, self.said = True, "first", None, {}
         self.node.create_timer(0.03, self._publish)
 
@@ -57,10 +55,6 @@ class Others:
         """What a policy says of itself at `stamp`."""
         said = {"state": "active", "instruction": "lift"} | self.said | values
         self._policy.publish(convert.diagnostics(stamp, [convert.diagnostic("policy", b"\x00", "", said, instance)]))
-
-    def instruct(self, text):
-        self.until(lambda: self._instructions.get_subscription_count() > 0, "nobody hears instructions")
-        self._instructions.publish(String(data=text))
 
     def call(self, wish):
         response = self._ros.call(self.node, Trigger, f"/arm/{wish}", Trigger.Request())
@@ -97,7 +91,7 @@ class Others:
         p = self.tools[-1].pose.position
         return np.array([p.x, p.y, p.z])
 
-    def play(self, offset, n=10, instance="first", **said):
+    def play(self, offset, n=10, instance="first", overtaken=False, **said):
         """Send a chunk that leads from here to `offset` further, at 20 mm a step or less, and say that it is `instance`'s."""
         self.heard()
         tool = convert.to_pose(self.tools[-1].pose)
@@ -108,6 +102,8 @@ class Others:
         stamp = time.time_ns()
         if instance:
             self.speak(stamp, instance, **said)
+        if overtaken:
+            self.speak(stamp + 1, instance)
         self.send(convert.from_chunk(chunk, stamp))
 
     def send(self, trajectory):
@@ -226,14 +222,19 @@ def test_a_chunk_of_which_no_policy_speaks_is_refused(others):
     assert others.mode() == "IDLE"
 
 
-def test_a_chunk_of_another_instruction_is_refused_and_an_empty_one_is_idle_at_once(others):
-    others.instruct("lift")
+def test_a_chunk_that_comes_late_from_another_instruction_is_refused(others):
     others.enable()
     others.play([0.0, 0.05, 0.0])
     others.until(lambda: others.mode() == "ACTIVE", "not active")
-    others.play([0.0, 0.05, 0.0], instruction="put it down")
+    others.play([0.0, 0.05, 0.0], instruction="put it down", overtaken=True)
     others.until(lambda: others.status.values()["refusal"] == "CHUNK_INSTRUCTION", "not refused")
-    others.instruct("")
+
+
+def test_a_policy_that_follows_nothing_any_more_makes_the_arm_idle(others):
+    others.enable()
+    others.play([0.0, 0.05, 0.0])
+    others.until(lambda: others.mode() == "ACTIVE", "not active")
+    others.said = {"instruction": ""}
     others.until(lambda: others.mode() == "IDLE", "not idle")
 
 

@@ -13,7 +13,6 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, JointState
-from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
@@ -57,6 +56,7 @@ class ArmNode(Node):
         self._origins = Origins(int(self._config.deadlines.camera_disarm * SECOND))
         self._chunks, self._refused = 0, ""
         self._gripper: float | None = None
+        self._instructed = 0  # stamp of the word that the instruction in force was taken from, ROS time
         self._period = round(SECOND / self._config.servo.rate)
         self._publish_to()
         self._listen_to(self._config)
@@ -76,7 +76,6 @@ class ArmNode(Node):
         chunk_qos.lifespan = Duration(nanoseconds=int(config.deadlines.observation * SECOND))
         self.create_subscription(MultiDOFJointTrajectory, "/vla/action_chunk", self._chunk, chunk_qos)
         self.create_subscription(DiagnosticArray, "/vla/status", self._policy_status, newest(depth=10))
-        self.create_subscription(String, "/vla/instruction", self._instruction, newest())
         self.create_subscription(TwistStamped, "/teleop/twist", self._teleop_twist, newest(reliable=False))
         self.create_subscription(JointState, "/teleop/gripper", self._teleop_gripper, newest(reliable=False))
         for name, camera in config.cameras.items():
@@ -136,7 +135,14 @@ class ArmNode(Node):
             if self._origins.rightful(word) and values.get("state") == "active":
                 self._link.alive(self._monotonic.now())
                 self._note_pictures(values)
+                self._note_instruction(word, values)
             self._take(arrival)
+
+    def _note_instruction(self, word: Word, values: Mapping[str, str]) -> None:
+        """What the policy follows by its newest word is in force: a chunk that comes late from before is not played."""
+        if "instruction" in values and word.stamp >= self._instructed:
+            self._instructed = word.stamp
+            self._link.instructed(word.instruction)
 
     def _note_pictures(self, values: Mapping[str, str]) -> None:
         """For how long each camera has shown the same picture, as the policy sees it."""
@@ -144,9 +150,6 @@ class ArmNode(Node):
             milliseconds = float(values.get(f"unchanged_{name}_ms", "nan"))
             if not math.isnan(milliseconds):
                 self._link.unchanged(name, int(min(max(milliseconds, 0.0), _AGES) * MILLISECOND))
-
-    def _instruction(self, message: String) -> None:
-        self._link.instructed(message.data)
 
     def _teleop_twist(self, message: TwistStamped) -> None:
         now, stamp = self._monotonic.now(), convert.from_time(message.header.stamp)

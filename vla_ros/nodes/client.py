@@ -102,9 +102,13 @@ class Client:
 
     def instruct(self, text: str, seconds: float = 10.0) -> None:
         """Give an instruction once a policy listens. Raises ServiceError where none does."""
-        if not self.wait(lambda: self._instruction.get_subscription_count() > 0, seconds):
+        if not self.wait(self._all_listen, seconds):
             raise ServiceError(_nobody("/vla/instruction"))
         self._instruction.publish(String(data=text))
+
+    def _all_listen(self) -> bool:
+        """Whether everybody who is known to want instructions would get one now: not a recorder alone."""
+        return self._instruction.get_subscription_count() >= max(1, self.node.count_subscribers("/vla/instruction"))
 
     def publishers_of(self, topic: str) -> int:
         """How many publishers a topic has."""
