@@ -45,8 +45,8 @@ REQUEST = np.dtype(
         ("cameras", "i8", (CAMERAS,)),  # stamp of the newest frame, in the order of the configuration
         ("changed", "i8", (CAMERAS,)),  # exposure of the frame whose content last differed from the one before it
         ("policy", "i8"),
-        ("instruction", f"S{TEXT}"),  # the newest that was heard; counts where `instructed` is not 0
-        ("instructed", "i8"),  # when it was heard
+        ("instruction", f"S{TEXT}"),  # what the policy follows by its newest word; counts where `instructed` is not 0
+        ("instructed", "i8"),  # when that was heard
         ("distrusted", "i8"),  # until when stamps are not believed, after a clock stepped
         ("refused", "u8"),  # chunks that did not get past the node, and why the last one did not
         ("refusal", "S32"),

@@ -73,7 +73,7 @@ class ServoLink:
         self._write()
 
     def instructed(self, text: str) -> None:
-        """An instruction was heard: it is in force from now on."""
+        """The policy follows this instruction: it is in force from now on; empty: none is."""
         self._record["instruction"], self._record["instructed"] = blocks.cut(text.strip()), self._now()
         self._write()
 
