@@ -266,7 +266,7 @@ def test_pictures_that_do_not_change_hold_the_arm_and_disarm_it(others):
     others.until(lambda: others.mode() == "ACTIVE", "not active")
     others.said = {"unchanged_static_ms": 5.0, "unchanged_wrist_ms": 400.0}
     others.until(lambda: others.status.values()["verdict"] == "CAMERA_FROZEN", "not seen")
-    others.said["unchanged_wrist_ms"] = float("inf")
+    others.said["unchanged_wrist_ms"] = 1e9
     others.until(lambda: others.mode() == "DISARMED", "not disarmed")
 
 
@@ -288,6 +288,14 @@ def test_ten_thousand_points_are_refused_in_words(others):
     point = convert.MultiDOFJointTrajectoryPoint()
     others.send(MultiDOFJointTrajectory(joint_names=convert.CHUNK_JOINTS, points=[point] * 10_000))
     others.until(lambda: others.status.says("chunk refused: 10000 points: at most 64 are taken"), "not refused")
+
+
+@pytest.mark.parametrize("value", ["garbage", "inf", "-1e300", "nan", ""])
+def test_numbers_that_are_none_do_not_disturb_the_node(others, value):
+    names = ("unchanged_static_ms", "received_ms", "decided_ms", "frame_static")
+    others.enable()
+    others.play([0.0, 0.05, 0.0], **dict.fromkeys(names, value))
+    others.until(lambda: others.mode() == "ACTIVE", "not active")
 
 
 def test_a_trajectory_of_another_form_is_refused_in_words(others):

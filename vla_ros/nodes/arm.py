@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,7 @@ STATUS_PERIOD = 100 * MILLISECOND
 HEARTBEAT = 0.05
 """s between two signs of life to the servo."""
 _AGES = 1e6
-"""ms beyond which an age is as good as for ever."""
+"""ms beyond which an age is as good as for ever; its square is the largest number that is believed."""
 SHORTLY = 1 * MILLISECOND
 RETRY = 2 * MILLISECOND
 """Between looks at a servo whose next cycle is not there yet."""
@@ -56,7 +55,6 @@ class ArmNode(Node):
         self._origins = Origins(int(self._config.deadlines.camera_disarm * SECOND))
         self._chunks, self._refused = 0, ""
         self._gripper: float | None = None
-        self._instructed = 0  # stamp of the word that the instruction in force was taken from, ROS time
         self._period = round(SECOND / self._config.servo.rate)
         self._publish_to()
         self._listen_to(self._config)
@@ -135,20 +133,15 @@ class ArmNode(Node):
             if self._origins.rightful(word) and values.get("state") == "active":
                 self._link.alive(self._monotonic.now())
                 self._note_pictures(values)
-                self._note_instruction(word, values)
+                if "instruction" in values:  # a chunk that comes late from before it is not played
+                    self._link.instructed(word.instruction)
             self._take(arrival)
-
-    def _note_instruction(self, word: Word, values: Mapping[str, str]) -> None:
-        """What the policy follows by its newest word is in force: a chunk that comes late from before is not played."""
-        if "instruction" in values and word.stamp >= self._instructed:
-            self._instructed = word.stamp
-            self._link.instructed(word.instruction)
 
     def _note_pictures(self, values: Mapping[str, str]) -> None:
         """For how long each camera has shown the same picture, as the policy sees it."""
         for name in self._config.cameras:
-            milliseconds = float(values.get(f"unchanged_{name}_ms", "nan"))
-            if not math.isnan(milliseconds):
+            milliseconds = _number(values, f"unchanged_{name}_ms")
+            if milliseconds is not None:
                 self._link.unchanged(name, int(min(max(milliseconds, 0.0), _AGES) * MILLISECOND))
 
     def _teleop_twist(self, message: TwistStamped) -> None:
@@ -159,6 +152,7 @@ class ArmNode(Node):
             return
         try:
             self._link.teleop(convert.to_teleop(message, min(sent, now), self._gripper))
+            self._refused = ""
         except convert.MessageError as error:
             self._refused = f"teleop refused: {error}"
 
@@ -277,11 +271,12 @@ def _word(stamp: int, instance: str, values: Mapping[str, str], config: Config) 
 
 
 def _number(values: Mapping[str, str], name: str) -> float | None:
+    """None where there is none, or one that no block holds."""
     try:
         number = float(values.get(name, "nan"))
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= _AGES * _AGES else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
