@@ -26,7 +26,7 @@ class Process:
 
     `node` and `lifecycle` are ROS nodes (the latter is configured and activated by who starts it), `plain` knows no ROS. `needs`
     are files of the runtime folder that must be there first. Processes are stopped stage by stage, 0 first. Where a critical one
-    dies, the service ends.
+    dies, the service ends. `python` is its interpreter, empty: that of the service.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Process:
     needs: tuple[str, ...] = ()
     stage: int = 1
     critical: bool = True
+    python: str = ""
 
     def arguments(self, runtime: Path) -> list[str]:
         """What follows `python -m module`."""
@@ -49,12 +50,12 @@ class Process:
         start = [sys.executable, "-m", "vla_ros.nodes.start"]
         start += ["--parent", str(parent)] if parent else []
         start += [word for file in self.needs for word in ("--needs", str(runtime / file))]
-        return [*start, "--", sys.executable, "-m", self.module, *self.arguments(runtime)]
+        return [*start, "--", self.python or sys.executable, "-m", self.module, *self.arguments(runtime)]
 
 
 def processes(config: Config) -> list[Process]:
     """The processes of the service that `config` describes, in the order in which they are started."""
-    twin = config.arm.driver == "twin"
+    twin = config.arm.driver == "twin" or config.twin.kortex
     feedback = ("arm_feedback",) if twin else ()
     made = [Process("twin", "vla_ros.twin.process", "plain", stage=2)] if twin else []
     made.append(Process("servo", "vla_ros.motion.servo", "plain", needs=feedback, stage=0))
@@ -66,8 +67,9 @@ def processes(config: Config) -> list[Process]:
 
 
 def _camera(config: Config, name: str) -> Process:
-    needs = ("twin_state",) if config.cameras[name].driver == "twin" else ()
-    return Process(f"{name}_camera", "vla_ros.nodes.camera", "node", (("camera", name),), needs)
+    camera = config.cameras[name]
+    needs = ("twin_state",) if camera.driver == "twin" else ()
+    return Process(f"{name}_camera", "vla_ros.nodes.camera", "node", (("camera", name),), needs, python=camera.python)
 
 
 def prepare(config: Config, runtime: Path) -> Config:

@@ -40,7 +40,9 @@ class CameraConfig(Section):
     driver: Literal["twin", "topic", "realsense", "azure_kinect"] = Field(
         "twin", description="what gives the frames; topic: another node, that publishes them itself"
     )
-    topic: str = Field(description="base name: <topic>/color/image_raw and <topic>/color/camera_info")
+    topic: str = Field(description="base name of its topics: <topic>/<image> and <topic>/<info>")
+    image: str = Field("color/image_raw", description="rest of the name of the topic with its images")
+    info: str = Field("color/camera_info", description="rest of the name of the topic with its CameraInfo")
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     fx: Positive
@@ -62,6 +64,22 @@ class CameraConfig(Section):
     white_balance: int = Field(0, ge=0, le=10000, description="K, locked; 0: the camera chooses it, frame by frame")
     depth: bool = Field(False, description="whether depth is delivered too, as seen by the colour camera")
     playback: str = Field("", description="path of a recording that is played in place of the device, again and again")
+    python: str = Field(
+        "",
+        description="interpreter of its process, where the SDK needs an environment of its own; empty: the service's",
+    )
+    distortion: tuple[float, ...] = Field(
+        (),
+        max_length=8,
+        description="k1 k2 p1 p2 k3 (plumb_bob) or k1 k2 p1 p2 k3 k4 k5 k6 (rational_polynomial); none: a pinhole",
+    )
+
+    @field_validator("distortion")
+    @classmethod
+    def _distortion_is_a_model(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(value) not in (0, 5, 8):
+            raise ValueError(f"{len(value)} coefficients: 5 (plumb_bob), 8 (rational_polynomial) or none")
+        return value
 
     @field_validator("serial", mode="before")
     @classmethod
@@ -85,6 +103,16 @@ class CameraConfig(Section):
                 f"gain {self.gain} without exposure: a camera that chooses the one chooses the other; lock both"
             )
         return self
+
+    @property
+    def image_topic(self) -> str:
+        """The topic of its images."""
+        return f"{self.topic}/{self.image}"
+
+    @property
+    def info_topic(self) -> str:
+        """The topic of its CameraInfo."""
+        return f"{self.topic}/{self.info}"
 
     @model_validator(mode="after")
     def _roi_inside_sensor(self) -> CameraConfig:
@@ -226,14 +254,45 @@ class ServoConfig(Section):
 
 
 class ArmConfig(Section):
-    """The arm and how it is reached."""
+    """The arm and how it is reached. The settings behind `command_rate` are of the Kortex driver."""
 
     driver: Literal["twin", "kortex"] = "twin"
-    address: str = "192.168.1.10"
     command_rate: float = Field(
         40.0, ge=10, le=250, description="commands per second to the arm: the Gen3 takes up 40 in high-level servoing"
     )
+    address: str = "192.168.1.10"
+    port: int = Field(10000, ge=1, le=65535, description="TCP, of commands")
+    feedback_port: int = Field(10001, ge=1, le=65535, description="UDP, of cyclic feedback")
+    user: str = "admin"
+    password: str = "admin"
+    feedback_rate: float = Field(100.0, ge=100, le=500, description="readings of the arm per second")
+    call_timeout: float = Field(0.05, ge=0.02, le=0.1, description="s that a periodic call may take")
+    setup_timeout: float = Field(2.0, ge=0.5, le=10, description="s that a call at start may take, off the loop")
+    session: float = Field(60.0, ge=5, le=600, description="s of silence after which the arm closes a session")
+    soft_speed: float = Field(0.25, gt=0, le=0.5, description="m/s, the arm's own limit of tool speed, set at start")
+    soft_turn_speed: float = Field(math.radians(60), gt=0, le=math.radians(100), description="rad/s, likewise")
+    soft_joint_speed: float = Field(math.radians(40), gt=0, le=math.radians(70), description="rad/s, likewise")
+    protection_zones: bool = Field(True, description="whether table and box are set in the arm as its protection zones")
+    tool_mass: float = Field(0.997, gt=0, le=4, description="kg: 2F-85 0.925, D435i 0.072")
+    tool_centre: Vector3 = Field((0.0, 0.0, 0.06), description="centre of that mass in the flange's frame, m")
+    home_speed: float = Field(math.radians(15), gt=0, le=math.radians(30), description="rad/s per joint, of homing")
     home: tuple[float, ...] = Field((-0.0015, 0.318, 3.148, -1.663, -0.002, -1.160, 1.576), min_length=7, max_length=7)
+
+
+class BoardConfig(Section):
+    """The ChArUco board of the calibration, as it was measured on the print."""
+
+    columns: int = Field(7, ge=4, le=40, description="squares across")
+    rows: int = Field(5, ge=4, le=40, description="squares down")
+    square: float = Field(0.030, gt=0.004, le=0.2, description="m, side of a square")
+    marker: float = Field(0.022, gt=0.003, le=0.2, description="m, side of a marker")
+    dictionary: str = Field("DICT_5X5_100", description="OpenCV's name of the markers")
+
+    @model_validator(mode="after")
+    def _marker_fits(self) -> BoardConfig:
+        if self.marker >= self.square:
+            raise ValueError(f"marker {self.marker:g} m is not smaller than square {self.square:g} m")
+        return self
 
 
 class PolicyConfig(Section):
@@ -270,6 +329,20 @@ class TwinConfig(Section):
     speed: float = Field(1.0, gt=0, description="seconds of simulation per second")
     noise: float = Field(1.0, ge=0, le=20, description="sensor noise of its cameras, standard deviation in grey levels")
     delays: dict[str, Annotated[float, Field(ge=0, le=0.3)]] = {}
+    kortex: bool = Field(
+        False,
+        description="whether the arm is met as the real one is: by the Kortex protocol at arm.address and its ports",
+    )
+    gripper_cancelled: bool = Field(
+        False, description="whether streamed motion cancels a gripper command, as firmware 2.5 does; Kortex only"
+    )
+    board: Literal["", "base", "tool"] = Field(
+        "", description="frame that a calibration board is fixed to; empty: none"
+    )
+    board_position: Vector3 = Field((0.47, 0.0, 0.01), description="of the middle of the board in that frame, m")
+    board_quaternion: Quaternion = Field(
+        (0.0, 0.0, 0.0, 1.0), description="of the board, whose z leaves its face, xyzw"
+    )
 
 
 class Config(Section):
@@ -282,6 +355,7 @@ class Config(Section):
     reference_camera: str = "static"
     limits: Limits = Limits()
     workspace: Workspace = Workspace()
+    board: BoardConfig = BoardConfig()
     deadlines: Deadlines = Deadlines()
     servo: ServoConfig = ServoConfig()
     policy: PolicyConfig = PolicyConfig()
@@ -310,10 +384,28 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _arm_limits_above_ours(self) -> Config:
+        for theirs, ours in (("soft_speed", "speed"), ("soft_turn_speed", "turn_speed")):
+            if getattr(self.arm, theirs) < getattr(self.limits, ours):
+                raise ValueError(
+                    f"arm.{theirs} {getattr(self.arm, theirs):g} is below limits.{ours} {getattr(self.limits, ours):g}: "
+                    "the arm would not follow; it is the guard behind ours"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _twin_is_met_on_this_host(self) -> Config:
+        if self.twin.kortex and self.arm.driver != "kortex":
+            raise ValueError("twin.kortex: the twin speaks Kortex only to arm.driver=kortex")
+        if self.twin.kortex and not self.arm.address.startswith("127."):
+            raise ValueError(f"twin.kortex: arm.address {self.arm.address} is not this host's: use 127.0.0.1")
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Config:
         if self.reference_camera not in self.cameras:
             raise ValueError(f"reference_camera {self.reference_camera!r} is none of cameras {sorted(self.cameras)}")
-        topics = [camera.topic for camera in self.cameras.values()]
+        topics = [camera.image_topic for camera in self.cameras.values()]
         if len(set(topics)) != len(topics):
             raise ValueError(f"two cameras share a topic: {topics}")
         if self.limits.speed / self.limits.acceleration > self.deadlines.chunk_disarm:

@@ -77,8 +77,7 @@ class ArmNode(Node):
         self.create_subscription(TwistStamped, "/teleop/twist", self._teleop_twist, newest(reliable=False))
         self.create_subscription(JointState, "/teleop/gripper", self._teleop_gripper, newest(reliable=False))
         for name, camera in config.cameras.items():
-            topic = f"{camera.topic}/color/camera_info"
-            self.create_subscription(CameraInfo, topic, self._camera_callback(name, camera), newest())
+            self.create_subscription(CameraInfo, camera.info_topic, self._camera_callback(name, camera), newest())
         for wish in WISHES:
             self.create_service(Trigger, f"/arm/{wish}", self._service(wish))
         declare_fault(self, config, self._fault, ("feedback", "command"))

@@ -55,8 +55,8 @@ class CameraNode(Node):
         settings, frame_id = config.cameras[name], f"{name}_camera_optical_frame"
         self._writer = convert.ImageWriter(self._camera.intrinsics.image_shape, frame_id)
         self._info = convert.from_intrinsics(self._camera.intrinsics, frame_id)
-        self._images = self.create_publisher(Image, f"{settings.topic}/color/image_raw", newest())
-        self._infos = self.create_publisher(CameraInfo, f"{settings.topic}/color/camera_info", newest())
+        self._images = self.create_publisher(Image, settings.image_topic, newest())
+        self._infos = self.create_publisher(CameraInfo, settings.info_topic, newest())
         depths = f"{settings.topic}/aligned_depth_to_color/image_raw"
         self._depths = self.create_publisher(Image, depths, newest()) if settings.depth else None
         self._bulletin = Bulletin(self)

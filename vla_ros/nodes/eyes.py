@@ -27,7 +27,7 @@ class Eyes:
         self.takes: list[dict[str, list[Picture]]] = []
         for name, camera in config.cameras.items():
             callback = self._callback(name, camera)
-            node.create_subscription(ImageMessage, f"{camera.topic}/color/image_raw", callback, newest())
+            node.create_subscription(ImageMessage, camera.image_topic, callback, newest())
 
     def roll(self) -> None:
         """Begin a take."""

@@ -72,9 +72,8 @@ class PolicyNode(LifecycleNode):
         self.create_subscription(PoseStamped, "/arm/tool_pose", self._put_tool, newest(reliable=False))
         self.create_subscription(DiagnosticArray, "/arm/status", self._arm_status, newest(depth=10))
         for name, camera in config.cameras.items():
-            topic = f"{camera.topic}/color"
-            self.create_subscription(Image, f"{topic}/image_raw", self._image_callback(name, camera), newest())
-            self.create_subscription(CameraInfo, f"{topic}/camera_info", self._info_callback(name, camera), newest())
+            self.create_subscription(Image, camera.image_topic, self._image_callback(name, camera), newest())
+            self.create_subscription(CameraInfo, camera.info_topic, self._info_callback(name, camera), newest())
         self.create_timer(1.0, self._check_time)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -154,7 +153,7 @@ class PolicyNode(LifecycleNode):
             try:
                 image = convert.to_image(message, shape)
             except convert.MessageError as error:
-                self._observer.complain(f"{name} image", f"{camera.topic}/color/image_raw: {error}")
+                self._observer.complain(f"{name} image", f"{camera.image_topic}: {error}")
                 return
             self._observer.complain(f"{name} image", "")
             self._frames[name] = self._frames.get(name, 0) + 1
@@ -164,7 +163,7 @@ class PolicyNode(LifecycleNode):
         return put
 
     def _info_callback(self, name: str, camera: CameraConfig) -> Any:
-        wanted, topic = _intrinsics(camera), f"{camera.topic}/color/camera_info"
+        wanted, topic = _intrinsics(camera), camera.info_topic
 
         def put(message: CameraInfo) -> None:
             try:

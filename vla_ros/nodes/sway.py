@@ -76,7 +76,7 @@ class Rig:
         node.create_subscription(DiagnosticArray, "/arm/status", self._status, newest(depth=50))
         for name in cameras:
             camera = config.cameras[name]
-            topic = f"{camera.topic}/color/image_raw"
+            topic = camera.image_topic
             node.create_subscription(ImageMessage, topic, self._camera(name, camera), newest(depth=2))
 
     def now(self) -> int:

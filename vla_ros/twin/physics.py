@@ -18,7 +18,7 @@ from vla_ros.config.schema import Config
 from vla_ros.geometry import Array, Pose
 from vla_ros.twin import gripper as mechanism
 from vla_ros.twin import scene, tasks
-from vla_ros.twin.controller import Controller
+from vla_ros.twin.controller.motion import Controller
 from vla_ros.values import JOINTS, ArmState
 
 FORCE_FILTER = 0.020

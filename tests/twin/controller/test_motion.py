@@ -8,7 +8,7 @@ import pytest
 from vla_ros.clock import MILLISECOND
 from vla_ros.config import load
 from vla_ros.kinematics import HOME
-from vla_ros.twin.controller import PERIOD, Controller
+from vla_ros.twin.controller.motion import PERIOD, Controller
 
 TWIST = np.array([0.0, -0.05, 0.0, 0.0, 0.0, 0.0])
 STEP = 2 * MILLISECOND
