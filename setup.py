@@ -35,7 +35,8 @@ def read_toml(path):
 
 def shared_files():
     """Return data_files entries (folder, files) for share/vla_ros: folders keep their structure."""
-    wanted = [*ROOT.glob("launch/*.py"), *ROOT.glob("calibration/*.yaml"), *ROOT.glob("models/**/*")]
+    patterns = ("launch/*.py", "launch/*.service", "calibration/*.yaml", "models/**/*")
+    wanted = [path for pattern in patterns for path in ROOT.glob(pattern)]
     folders = {}
     for path in sorted(path.relative_to(ROOT) for path in wanted if path.is_file()):
         folders.setdefault(f"share/{NAME}/{path.parent}", []).append(str(path))

@@ -1,12 +1,24 @@
-"""The whole service with the real Gen3 and its cameras: not in this version."""
+"""The whole service with the real Gen3 and its cameras: `ros2 launch vla_ros robot.launch.py [calibration:=…] [speed:=0.03] …`.
+
+The arm starts disarmed and stays so until somebody enables it (`vla-ros enable`), also where an instruction is given here.
+docs/robot-setup.md comes before the first launch.
+"""
 
 from launch import LaunchDescription
 
+from vla_ros.nodes import launching
+
+ARGUMENTS = {
+    "config": ("robot", "robot, or the path of a YAML file; several with spaces between, the later ones winning"),
+    "policy": ("", "a bundle's folder or name, or constant:x,y,z; empty: policy.bundle of the configuration"),
+    "cameras": ("", "driver of every camera, as topic for nodes of others; empty: as the configuration says"),
+    "address": ("", "of the arm; empty: arm.address of the configuration"),
+    "speed": ("", "m/s, the cap of the tool's speed, as 0.03 for a first motion; empty: limits.speed"),
+    "instruction": ("", "what to do once somebody has enabled the arm; empty: wait for /vla/instruction"),
+}
+SETTINGS = {"policy": "policy.bundle", "address": "arm.address", "speed": "limits.speed"}
+
 
 def generate_launch_description() -> LaunchDescription:
-    """Say what is missing and what can be started instead."""
-    raise RuntimeError(
-        "robot.launch.py is not in this version of vla_ros: a later one brings the drivers of the "
-        "Kortex arm and the Azure Kinect. "
-        "What runs today is the MuJoCo twin: ros2 launch vla_ros sim.launch.py"
-    )
+    """Declare the arguments; the rest follows from their values."""
+    return launching.description(ARGUMENTS, SETTINGS, enable=False)

@@ -35,8 +35,9 @@ HOMES = {
     "safetensors.torch": ("networks/*", "training/*", "policy/engines/torch_engine.py"),
     "mujoco": ("twin/*",),
     **dict.fromkeys(ROS, ("nodes/*",)),
-    "launch": (),  # only the files in launch/, outside the package
-    "launch_ros": (),
+    # besides the files in launch/, outside the package: what these have in common
+    "launch": ("nodes/launching.py",),
+    "launch_ros": ("nodes/launching.py",),
 }
 
 # Device SDKs, which are also only imported when the device is opened.
@@ -143,7 +144,7 @@ def _home(file: PurePosixPath, imported: Import) -> str | None:
         if not fnmatch.fnmatch(name, package):
             continue
         if not any(fnmatch.fnmatch(str(file), home) for home in homes):
-            return f"{name} belongs in {' or '.join(homes) or 'launch/'}"
+            return f"{name} belongs in {' or '.join(homes)}"
         if package in SDKS and imported.eager:
             return f"{name} is to be imported when the device is opened, not with the file"
     return None

@@ -133,3 +133,23 @@ def _alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_the_twin_has_nothing_in_its_way():
+    assert bringup.obstacles(load("twin")) == []
+
+
+def test_what_is_missing_for_a_robot_is_named_with_its_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(bringup.importlib.util, "find_spec", lambda name: None)
+    overrides = ["policy.bundle=no_such", f"cameras.wrist.python={tmp_path / 'python'}"]
+    found = bringup.obstacles(load("robot", overrides=overrides))
+    wanted = [
+        "kortex_api",
+        "cameras.static.driver azure_kinect: pyk4a",
+        "cameras.wrist.python",
+        "no policy bundle 'no_such'",
+    ]
+    assert [any(text in line for line in found) for text in wanted] == [True] * 4
+    assert len(found) == 4
+    (tmp_path / "python").touch(0o755)
+    assert len(bringup.obstacles(load("robot", overrides=overrides))) == 3

@@ -12,7 +12,7 @@ from vla_ros.commands.errors import explained
 from vla_ros.commands.measure import Figures
 
 COMMANDS = ["sim", "demo", "say", "enable", "disable", "stop", "reset", "config", "bench", "demos", "eval"]
-COMMANDS += ["fault", "faults", "soak", "latency", "calibrate"]
+COMMANDS += ["fault", "faults", "soak", "latency", "calibrate", "doctor", "robot"]
 
 
 def run(*words):
@@ -27,7 +27,9 @@ def test_help_lists_every_command():
     assert set(COMMANDS) <= listed
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "bench loop", "calibrate latency"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "bench loop", "calibrate latency", "robot describe", "robot home", "robot check"]
+)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([*command.split(), "--help"])

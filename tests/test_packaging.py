@@ -108,6 +108,7 @@ def check_prefix(prefix: Path, cwd: Path) -> None:
     for name in (
         "package.xml",
         "launch/probe.py",
+        "launch/vla_ros.service",
         "calibration/probe.yaml",
         "models/probe/graphs/encode.onnx",
     ):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
-from vla_ros.config import Config
+from vla_ros.config import CameraConfig, Config
 from vla_ros.config.load import flatten, unflatten
 
 PROFILE = Path(__file__).with_name("bringup_profile.xml")
@@ -70,6 +70,61 @@ def _camera(config: Config, name: str) -> Process:
     camera = config.cameras[name]
     needs = ("twin_state",) if camera.driver == "twin" else ()
     return Process(f"{name}_camera", "vla_ros.nodes.camera", "node", (("camera", name),), needs, python=camera.python)
+
+
+def obstacles(config: Config) -> list[str]:
+    """Why the service that `config` describes cannot run on this machine, each with its remedy; nothing is started for it.
+
+    Only what a look at this machine's files tells: SDKs, interpreters, the policy's bundle. Devices are found by who opens them.
+    """
+    found = [_without_wheel()] if config.arm.driver == "kortex" else []
+    found += [_without_sdk(name, camera) for name, camera in config.cameras.items()]
+    found.append(_without_bundle(config.policy.bundle))
+    return [text for text in found if text]
+
+
+CAMERA_SDKS = {"realsense": ("pyrealsense2", "realsense"), "azure_kinect": ("pyk4a", "azure-kinect")}
+"""By the driver of a camera: the module of its SDK, and the extra of this project that brings it."""
+
+
+def _without_wheel() -> str:
+    from vla_ros.arms import kortex_protobuf
+
+    try:
+        kortex_protobuf.install()
+    except kortex_protobuf.KortexSdkError as error:
+        return f"arm.driver kortex: {error}"
+    return ""
+
+
+def _without_sdk(name: str, camera: CameraConfig) -> str:
+    if camera.python:
+        there = os.access(camera.python, os.X_OK)
+        return (
+            ""
+            if there
+            else f"cameras.{name}.python {camera.python!r}: no interpreter there; make it, or correct the path"
+        )
+    module, extra = CAMERA_SDKS.get(camera.driver, ("", ""))
+    if not module or importlib.util.find_spec(module) is not None:
+        return ""
+    return (
+        f"cameras.{name}.driver {camera.driver}: {module} is not installed for {sys.executable}: pip install 'vla_ros[{extra}]', "
+        f"or name an interpreter that has it as cameras.{name}.python"
+    )
+
+
+def _without_bundle(spec: str) -> str:
+    from vla_ros.policy.manifest import BundleError
+    from vla_ros.policy.policy import find_bundle
+
+    if spec.startswith("constant:"):
+        return ""
+    try:
+        find_bundle(spec)
+    except BundleError as error:
+        return str(error)
+    return ""
 
 
 def prepare(config: Config, runtime: Path) -> Config:

@@ -13,6 +13,7 @@ from vla_ros import __version__
 ROOMS = (
     "vla_ros.commands.sim",
     "vla_ros.commands.demo",
+    "vla_ros.commands.twin",
     "vla_ros.commands.clients",
     "vla_ros.commands.fault",
     "vla_ros.commands.faults",
@@ -21,6 +22,8 @@ ROOMS = (
     "vla_ros.commands.bench",
     "vla_ros.commands.latency",
     "vla_ros.commands.calibrate",
+    "vla_ros.commands.doctor.command",
+    "vla_ros.commands.robot.command",
     "vla_ros.evaluation.cli",
     "vla_ros.training.cli",
 )

@@ -4,16 +4,24 @@ import importlib.util
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
+from tests.arms import standin
+from vla_ros.config import load
 from vla_ros.nodes import domain
+from vla_ros.shared import Block
+from vla_ros.twin import blocks
 
-from .bed import Process, children
-from .test_live import SPEC, folder, gone, left_of
+from .bed import PATIENCE, Process, children
+from .test_live import SPEC, TARGET, folder, gone, left_of
 
 FOLDER = Path(__file__).parents[2] / "launch"
 FILES = sorted(path.name for path in FOLDER.glob("*.launch.py"))
@@ -46,10 +54,10 @@ def launch():
         pytest.skip("ros2 launch is not installed")
     started = []
 
-    def start(name, *words):
+    def start(name, *words, sdk=False):
         number, held = domain.claim()
         held.close()
-        environment = os.environ | {"ROS_DOMAIN_ID": str(number)}
+        environment = (standin.environment() if sdk else dict(os.environ)) | {"ROS_DOMAIN_ID": str(number)}
         process = Process([sys.executable, "-c", LAUNCH, str(FOLDER / name), *words], environment)
         started.append(process)
         return process, number
@@ -89,20 +97,111 @@ def test_a_policy_that_cannot_be_loaded_ends_the_service(launch):
     assert "no_such_bundle" in process.text
 
 
-@pytest.mark.parametrize(("name", "brings"), [("robot", "Kortex"), ("record", "recorder")])
-def test_what_is_not_in_this_version_says_what_a_later_one_brings(launch, name, brings):
-    process, _ = launch(f"{name}.launch.py")
+def test_what_is_not_in_this_version_says_what_a_later_one_brings(launch):
+    process, _ = launch("record.launch.py")
     assert process.ends() != 0
-    assert re.search(rf"{name}.launch.py is not in this version.*{brings}", process.text)
+    assert re.search(r"record.launch.py is not in this version.*recorder", process.text)
 
 
-def test_the_arguments_are_those_of_the_readme():
+@pytest.fixture
+def behind_kortex(tmp_path):
+    """A configuration whose arm is the twin behind the Kortex protocol, on ports of its own."""
+    ports = [free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)]
+    twin = load("twin").model_dump(mode="json")
+    arm = {"driver": "kortex", "address": "127.0.0.1", "port": ports[0], "feedback_port": ports[1]}
+    path = tmp_path / "behind_kortex.yaml"
+    path.write_text(yaml.safe_dump(twin | {"arm": arm, "twin": twin["twin"] | {"kortex": True}}))
+    return path
+
+
+def free_port(kind):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_the_robot_comes_up_disarmed_is_led_and_ctrl_c_leaves_nothing_behind(launch, behind_kortex):
+    process, number = launch("robot.launch.py", f"config:={behind_kortex}", f"policy:={SPEC}", "speed:=0.1", sdk=True)
+    process.says("[kortex] tool configuration set")
+    pids = children(process.popen.pid)
+    assert len(pids) == 7
+    heard = ask(number, "stop")
+    assert heard.returncode == 0, heard.stderr
+    assert ask(number, "reset").returncode == 0
+    said = ask(number, "say", "--enable", "go there")
+    assert said.returncode == 0, said.stdout + said.stderr + process.text
+    assert "arm: " in said.stdout
+    arrives(number)
+    process.signal(signal.SIGINT)
+    assert process.ends() == 0
+    gone(pids)
+    assert not folder(number).exists()
+
+
+def ask(number, *words):
+    command = [sys.executable, "-m", "vla_ros.cli", *words, "--domain", str(number)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90)
+
+
+def arrives(number):
+    """Wait until the tool is where the policy leads it."""
+    feedback = Block.attach(folder(number) / "arm_feedback", blocks.FEEDBACK)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        got = feedback.read()
+        if got is not None and np.linalg.norm(blocks.unpack_feedback(got[1]).tool.position - TARGET) < 0.02:
+            return
+        assert time.monotonic() < deadline, "the tool did not get there"
+        time.sleep(0.05)
+
+
+def test_an_instruction_does_not_enable_a_robot(launch, behind_kortex):
+    words = ["robot.launch.py", f"config:={behind_kortex}", f"policy:={SPEC}", "instruction:=go there"]
+    process, number = launch(*words, sdk=True)
+    process.says("process has finished cleanly")
+    feedback = Block.attach(folder(number) / "arm_feedback", blocks.FEEDBACK)
+    before = blocks.unpack_feedback(feedback.read()[1]).tool.position
+    time.sleep(1.0)
+    after = blocks.unpack_feedback(feedback.read()[1]).tool.position
+    assert np.linalg.norm(after - before) < 1e-3
+
+
+def test_a_robot_that_is_not_there_is_named_and_ends_the_service(launch, tmp_path):
+    path = tmp_path / "nobody.yaml"
+    robot = {
+        "cameras": {name: {"driver": "topic"} for name in ("static", "wrist")},
+        "arm": {"address": "127.0.0.1", "port": 1},
+    }
+    path.write_text(yaml.safe_dump(robot))
+    process, _ = launch("robot.launch.py", f"config:=robot {path}", f"policy:={SPEC}", sdk=True)
+    process.ends()
+    assert "the arm at 127.0.0.1:1 refuses the connection" in process.text
+
+
+def test_without_the_wheel_a_robot_is_refused_before_anything_is_started(launch):
+    if standin.use() == "vendor":
+        pytest.skip("the vendor's wheel is installed")
+    process, number = launch("robot.launch.py", "cameras:=topic")
+    assert process.ends() != 0
+    assert re.search(r"nothing was started:\n.*kortex_api.*not installed.*pip install", process.text)
+    assert "process started" not in process.text
+    assert not folder(number).exists()
+
+
+ARGUMENTS = {
+    "sim": ["config", "instruction", "policy", "renderer", "seed"],
+    "robot": ["address", "cameras", "config", "instruction", "policy", "speed"],
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_the_arguments_are_those_of_the_docs(name):
     if importlib.util.find_spec("launch_ros") is None:
         pytest.skip("ros2 launch is not installed")
     code = (
         "import runpy, sys\n"
-        f"made = runpy.run_path({str(FOLDER / 'sim.launch.py')!r})['generate_launch_description']()\n"
+        f"made = runpy.run_path({str(FOLDER / f'{name}.launch.py')!r})['generate_launch_description']()\n"
         "print(*sorted(a.name for a, _ in made.get_launch_arguments_with_include_launch_description_actions()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["config", "instruction", "policy", "renderer", "seed"], done.stderr
+    assert done.stdout.split() == ARGUMENTS[name], done.stderr

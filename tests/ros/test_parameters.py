@@ -86,6 +86,14 @@ def test_the_file_that_bringup_writes_gives_every_node_the_same_configuration(ro
     assert ros.add(Bare, **flatten(written)).config == config
 
 
+def test_an_empty_list_in_that_file_is_read_as_one(processes, tmp_path):
+    assert bringup.prepare(load("twin"), tmp_path).cameras["static"].distortion == ()
+    words = ["--ros-args", "--params-file", str(tmp_path / bringup.PARAMETERS), "-p", "camera:=front"]
+    process = processes.start("vla_ros.nodes.camera", *words)
+    assert process.ends() == 2
+    assert "static, wrist" in process.text  # refused for its name alone
+
+
 def test_settings_are_described_through_sections_and_names():
     assert describe("cameras.front.rate") == "frames per second"
     assert describe("no.such") == ""

@@ -31,7 +31,7 @@ MESSAGES = "kortex_api.autogen.messages"
 WHEEL = (
     "Kinova's kortex_api is not on PyPI: take the wheel that goes with the robot's firmware from "
     "https://artifactory.kinovaapps.com/artifactory/generic-public/kortex/API/ and run "
-    "`pip install --no-deps kortex_api-*.whl deprecated` (--no-deps, as it pins a protobuf that onnx cannot load)"
+    "`pip install --no-deps kortex_api-*.whl deprecated wrapt` (--no-deps, as it pins a protobuf that onnx cannot load)"
 )
 AGAIN = f"Install it anew: {WHEEL}"
 

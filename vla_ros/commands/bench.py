@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vla_ros.commands import bench_kortex
 from vla_ros.commands import live as live_service
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def add_commands(subparsers: Any) -> None:
     loop.add_argument("--no-bounds", action="store_true", help="exit with 0 although a bound is not met")
     live_service.add_options(loop)
     loop.set_defaults(run=run_loop)
+    bench_kortex.add_kind(kinds)
 
 
 def run_loop(options: argparse.Namespace) -> int:
@@ -79,7 +81,7 @@ def _live(
     with sim.starting(console, options, config) as live:
         console.print(f"measuring {options.policy} for {options.seconds:g} s")
         figures, processes = measure(live, options.seconds)
-    console.print(_figure_table(figures), _process_table(processes))
+    console.print(figure_table(figures), _process_table(processes))
     bounds.append(period_bound(figures))
     return figures, processes
 
@@ -167,7 +169,8 @@ def _best_there_is() -> str:
     return "demo"
 
 
-def _figure_table(figures: list[Figures]) -> Any:
+def figure_table(figures: list[Figures]) -> Any:
+    """The quantiles of every figure, for people."""
     from rich.table import Table
 
     table = Table("", "p50", "p99", "p99.9", "max", "n", title="ms")

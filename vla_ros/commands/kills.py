@@ -158,7 +158,7 @@ def strike(staged: Stage, blow: Blow, seed: int) -> Outcome:
     if blow.killed:
         expected = replace(expected, text=f"{expected.text}; the service ends")
     case = Case(blow.text, blow.name, blow.phase, HANGS, expected)
-    cause = _brought_to(staged, blow, seed)
+    cause = brought_to(staged, blow, seed)
     if cause is None:
         return Outcome(Finding.unreached(case), False, True)
     refused = _refused(live)
@@ -173,7 +173,7 @@ def strike(staged: Stage, blow: Blow, seed: int) -> Outcome:
     return Outcome(finding, blow.killed, _stood_still(seen, cause, blow) > config.deadlines.feedback_hold / 2)
 
 
-def _brought_to(staged: Stage, blow: Blow, seed: int) -> int | None:
+def brought_to(staged: Stage, blow: Blow, seed: int) -> int | None:
     """Begin a pick and strike in its phase: the moment (ns); None where that phase does not come."""
     from vla_ros.nodes.client import ServiceError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, as limits.speed=0.1"
     )
+    parser.add_argument(
+        "--arm",
+        choices=("twin", "kortex"),
+        help="how the twin's arm is met: directly (default), or by the real arm's protocol",
+    )
     parser.add_argument("--verbose", action="store_true", help="show what every process says")
 
 
@@ -73,10 +79,35 @@ def configuration(options: argparse.Namespace) -> Config:
     """The configuration that the options describe. Raises ConfigError, and CommandError for another robot than the twin."""
     short = {"policy.bundle": options.policy, "twin.seed": options.seed, "twin.renderer": options.renderer}
     overrides = [f"{name}={value}" for name, value in short.items() if value is not None]
-    config = load(*(options.config or ["twin"]), overrides=[*options.set, *overrides])
-    if config.arm.driver != "twin":
-        raise CommandError(f"arm.driver is {config.arm.driver!r}: this command runs the twin only")
+    config = load(*(options.config or ["twin"]), overrides=[*_met(options), *options.set, *overrides])
+    if config.arm.driver != "twin" and not config.twin.kortex:
+        raise CommandError(
+            f"arm.driver is {config.arm.driver!r}: this command runs the twin only; --arm kortex meets it by Kortex"
+        )
     return config
+
+
+def _met(options: argparse.Namespace) -> list[str]:
+    """The settings that --arm stands for."""
+    if options.arm == "kortex":
+        return kortex_overrides(options.set)
+    return ["arm.driver=twin", "twin.kortex=false"] if options.arm == "twin" else []
+
+
+def kortex_overrides(given: Sequence[str], free_ports: bool = True) -> list[str]:
+    """The settings with which the twin is met by Kortex, but for those that are given; ports that are free, or the arm's own."""
+    own = {"arm.driver": "kortex", "arm.address": "127.0.0.1", "twin.kortex": "true"}
+    if free_ports:
+        own["arm.port"], own["arm.feedback_port"] = str(_free(socket.SOCK_STREAM)), str(_free(socket.SOCK_DGRAM))
+    named = {setting.partition("=")[0].strip() for setting in given}
+    return [f"{name}={value}" for name, value in own.items() if name not in named]
+
+
+def _free(kind: socket.SocketKind) -> int:
+    """A port of this host that nobody has."""
+    with socket.socket(socket.AF_INET, kind) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from trajectory_msgs.msg import MultiDOFJointTrajectory
 from vla_ros import runtime
 from vla_ros.clock import MILLISECOND, SECOND, MonotonicClock
 from vla_ros.config import CameraConfig, Config
-from vla_ros.motion import blocks
+from vla_ros.motion import blocks, grasp
 from vla_ros.nodes import convert, parameters
 from vla_ros.nodes.arm_report import figures, origin
 from vla_ros.nodes.fault_parameter import declare as declare_fault
@@ -54,6 +54,7 @@ class ArmNode(Node):
         self._link = ServoLink(self._config, runtime.folder(self._config), self._monotonic.now)
         self._origins = Origins(int(self._config.deadlines.camera_disarm * SECOND))
         self._chunks, self._refused = 0, ""
+        self._fingers = grasp.Fingers()
         self._gripper: float | None = None
         self._period = round(SECOND / self._config.servo.rate)
         self._publish_to()
@@ -206,13 +207,15 @@ class ArmNode(Node):
     def _publish_status(self, status: Any, periods: Periods, told: _Told, now: int) -> None:
         mode, verdict = blocks.mode(status), blocks.verdict(status)
         gripper = float(status["gripper_target"])
-        news = (mode, verdict, gripper, self._refused, int(status["refused"]), int(status["chunk_sequence"]))
+        if status["arm_stamp"]:
+            self._fingers = grasp.seen(self._fingers, int(status["beat"]), gripper, float(status["gripper"]))
+        held, counts = self._fingers.grasp, (int(status["refused"]), int(status["chunk_sequence"]))
+        news = (mode, verdict, gripper, held, self._refused, *counts)
         if not told.due(news, now):
             return
         values = {"mode": mode.name, "verdict": verdict.name, "gripper_command": gripper}
-        values |= (
-            figures(status, now) | origin(status, list(self._config.cameras), self._time.to_ros) | periods.values()
-        )
+        values |= figures(status, now, held) | periods.values()
+        values |= origin(status, list(self._config.cameras), self._time.to_ros)
         self._tell(now, _level(mode, self._refused), self._refused or verdict.value, values)
 
     def _publish_latency(self, stages: Stages, now: int) -> None:

@@ -9,16 +9,18 @@ import numpy as np
 
 from vla_ros.clock import MILLISECOND
 from vla_ros.motion import blocks
+from vla_ros.motion.grasp import Grasp
 from vla_ros.nodes.servo_link import age
 
 
-def figures(status: np.void, now: int) -> dict[str, Any]:
-    """Ages, the last seam, refusals and the cycle counts of a record of `STATUS`."""
+def figures(status: np.void, now: int, grasp: Grasp = Grasp.MOVING) -> dict[str, Any]:
+    """Ages, the last seam, refusals and the cycle counts of a record of `STATUS`, and what the gripper holds."""
     gap, jump, turn = status["seam_gap"].tolist(), status["seam_jump"].tolist(), status["seam_turn_jump"].tolist()
     return {
         "chunk_sequence": int(status["chunk_sequence"]),
         "chunk_age_ms": age(int(status["chunk_stamp"]), now),
         "feedback_age_ms": age(int(status["arm_stamp"]), now),
+        "grasp": grasp.value,
         "fault": status["fault"].decode(errors="replace"),
         "refused": int(status["refused"]),
         "refusal": blocks.refusal(status).name,

@@ -23,16 +23,18 @@ class Place:
     """A claimed domain and a locked folder, with the files that the processes read. `config` is what they are started with."""
 
     def __init__(self, config: Config, wanted: int | None) -> None:
-        """Take the domain `wanted`, or a free one. Raises RuntimeBusyError where another service is in the way."""
+        """Take the domain `wanted`, or a free one, and the real arm. Raises RuntimeBusyError where another service is in the way."""
         sweep()
         self._held: socket.socket
         self.domain, self._held = domain.claim(wanted)
         os.environ["ROS_DOMAIN_ID"] = str(self.domain)
         self.runtime = runtime.folder(config)
+        self._arm: socket.socket | None = None
         try:
+            self._arm = domain.claim_arm(config)
             self._lock: IO[str] = runtime.lock(self.runtime)
         except runtime.RuntimeBusyError:
-            self._held.close()
+            self._let_go()
             raise
         _empty(self.runtime)
         self.config = bringup.prepare(config, self.runtime)
@@ -48,7 +50,12 @@ class Place:
         shutil.rmtree(self.runtime, ignore_errors=True)
         self._lock.close()
         sweep()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._held.close()
+        if self._arm is not None:
+            self._arm.close()
 
 
 def wanted_domain() -> int | None:

@@ -8,6 +8,7 @@ follow the targets. Time is physics time in integer ns; nothing here reads a clo
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import mujoco
 import numpy as np
@@ -29,8 +30,11 @@ OBJECTS = tuple(scene.ObjectSpec(name, half=tasks.CUBE / 2) for name in tasks.NA
 class Twin:
     """The simulated arm on its table. Poses in the base frame, m and quaternions xyzw."""
 
-    def __init__(self, config: Config, seed: int = 0) -> None:
+    def __init__(
+        self, config: Config, seed: int = 0, controller: Callable[[Config, Array, int], Controller] = Controller
+    ) -> None:
         self.config = config
+        self._make_controller = controller
         self.model = scene.build(config, OBJECTS)
         self.data = mujoco.MjData(self.model)
         self.table = config.workspace.table
@@ -51,7 +55,7 @@ class Twin:
         self.data.ctrl[:JOINTS] = joints
         for name, cube in zip(tasks.NAMES, episode.cubes, strict=True):
             self.place(name, np.array([cube.x, cube.y, self.table + tasks.CUBE / 2]), cube.yaw)
-        self.controller = Controller(self.config, joints, now)
+        self.controller = self._make_controller(self.config, joints, now)
         mujoco.mj_forward(self.model, self.data)
 
     def place(self, name: str, position: Array, yaw: float) -> None:
@@ -83,13 +87,17 @@ class Twin:
 
     def state(self) -> ArmState:
         """What the arm would report now: tool pose from the joints, force from foreign torques."""
+        return self.sensed()[0]
+
+    def sensed(self) -> tuple[ArmState, kinematics.Kinematics]:
+        """What the arm would report now, and the kinematics behind it."""
         data = self.data
         joints = data.qpos[:JOINTS].copy()
         k = kinematics.kinematics(joints)
         torques = data.qfrc_actuator[:JOINTS] + data.qfrc_gravcomp[:JOINTS]
         fingers = float(data.qpos[JOINTS]) / mechanism.CLOSED
         velocities = data.qvel[:JOINTS].copy()
-        return ArmState(
+        state = ArmState(
             self.now,
             kinematics.wrapped(joints),
             velocities,
@@ -99,6 +107,7 @@ class Twin:
             self._force(k),
             self.fault,
         )
+        return state, k
 
     def _force(self, k: kinematics.Kinematics) -> Array:
         """Force (3,) N that the joints' external torques amount to at the tool, by damped least squares."""

@@ -17,6 +17,9 @@ from vla_ros.config import Config, ConfigError, load
 from vla_ros.runtime import Stopping, folder
 from vla_ros.shared import Block
 from vla_ros.twin import blocks, tasks
+from vla_ros.twin.controller.measured import Measured, measure
+from vla_ros.twin.controller.robot import Robot
+from vla_ros.twin.controller.server import KortexServer, PortTakenError
 from vla_ros.twin.inbox import Inbox
 from vla_ros.twin.physics import Twin
 from vla_ros.values import ArmState
@@ -27,16 +30,21 @@ CYCLE = 4 * MILLISECOND
 CATCH_UP = 100 * MILLISECOND
 """Time that physics may make up for at once; what is more is skipped and counted."""
 TASK_PERIOD = 50 * MILLISECOND
+SWITCH = 0.0005
+"""s for which one Python thread may keep others waiting: answers to Kortex calls come from a thread beside physics."""
 
 
 class TwinProcess:
     """Physics that follows a clock. Every published stamp is of the clock.
 
-    With a delay of the feedback (`twin.delays`) that block is published so much later, and stamped as published.
+    With a delay of the feedback (`twin.delays`) that block is published so much later, and stamped as published. With `twin.kortex`
+    only what comes over the Kortex protocol moves the arm. Raises PortTakenError where its ports are taken.
     """
 
     def __init__(self, config: Config, runtime: Path, seed: int, clock: Clock) -> None:
-        self.twin = Twin(config, seed)
+        self.robot = Robot(config) if config.twin.kortex else None
+        self.twin = Twin(config, seed, self.robot.drive) if self.robot else Twin(config, seed)
+        self.server = _listening(self.robot, config, clock) if self.robot else None
         self.episode, self.skipped = 1, 0
         self._clock, self._speed = clock, config.twin.speed
         self._reached = clock.now()
@@ -45,10 +53,11 @@ class TwinProcess:
         self._inbox = Inbox(runtime, self._connection)
         self._feedback = Block.create(runtime / "arm_feedback", blocks.FEEDBACK)
         self._delay = round(config.twin.delays.get("feedback", 0.0) * SECOND)
-        self._late: deque[tuple[int, ArmState]] = deque()
+        self._late: deque[tuple[int, ArmState, Measured | None]] = deque()
         self._state = Block.create(runtime / "twin_state", blocks.STATE)
-        self._task = Block.create(runtime / "twin_task", blocks.TASK)
-        self._publish()
+        self._publish_state()
+        self._task = Block.create(runtime / "twin_task", blocks.TASK)  # whoever finds it finds a state as well
+        self._publish_task()
 
     def cycle(self) -> None:
         """Take what came in, step the physics up to now, publish."""
@@ -65,7 +74,9 @@ class TwinProcess:
         self._publish()
 
     def close(self) -> None:
-        """Take the blocks away."""
+        """End every connection and take the blocks away."""
+        if self.server is not None:
+            self.server.close()
         self._inbox.close()
         for block in (self._feedback, self._state, self._task):
             block.close(unlink=True)
@@ -77,27 +88,40 @@ class TwinProcess:
             self.episode += 1
             self._task_due = self._reached
         command = self._inbox.command(now)
-        if command is not None:
+        if self.robot is not None:
+            self.robot.apply(self.twin, now)
+        elif command is not None:
             self.twin.command(self.twin.now, command["twist"], float(command["gripper"]))
         if self._inbox.stopped(now):
             self.twin.stop(self.twin.now)
 
     def _publish(self) -> None:
-        twin, stamp = self.twin, self._reached
-        self._report(twin.state(), stamp)
-        self._state.write(blocks.pack_state(stamp, twin.now, self.episode, twin.data.qpos, twin.episode.look()))
-        if stamp >= self._task_due:
-            self._task_due = stamp + TASK_PERIOD
-            self._task.write(self._task_record(stamp))
+        self._publish_state()
+        self._publish_task()
 
-    def _report(self, state: ArmState, stamp: int) -> None:
-        """Publish the newest feedback whose moment has come; without a delay that is `state`."""
-        self._late.append((stamp + self._delay, state))
+    def _publish_state(self) -> None:
+        twin, stamp = self.twin, self._reached
+        self._report(twin, stamp)
+        self._state.write(blocks.pack_state(stamp, twin.now, self.episode, twin.data.qpos, twin.episode.look()))
+
+    def _publish_task(self) -> None:
+        if self._reached >= self._task_due:
+            self._task_due = self._reached + TASK_PERIOD
+            self._task.write(self._task_record(self._reached))
+
+    def _report(self, twin: Twin, stamp: int) -> None:
+        """Publish the newest feedback whose moment has come; without a delay that is what the twin does now."""
+        measured = measure(twin, self.robot.taken) if self.robot else None
+        state = measured.state if measured else twin.state()
+        self._late.append((stamp + self._delay, state, measured))
         due = None
         while self._late and self._late[0][0] <= stamp:
             due = self._late.popleft()
-        if due is not None:
-            self._feedback.write(blocks.pack_feedback(due[1], due[0]))
+        if due is None:
+            return
+        self._feedback.write(blocks.pack_feedback(due[1], due[0]))
+        if self.robot is not None and due[2] is not None:
+            self.robot.publish(due[2], due[0])
 
     def _task_record(self, stamp: int) -> blocks.Record:
         episode, outcome = self.twin.episode, tasks.judge(self.twin, self.twin.episode)
@@ -114,6 +138,12 @@ class TwinProcess:
             skipped=self.skipped,
             answered=self._inbox.answered,
         )
+
+
+def _listening(robot: Robot, config: Config, clock: Clock) -> KortexServer:
+    server = KortexServer(robot, config.arm.address, config.arm.port, config.arm.feedback_port, clock)
+    server.start()
+    return server
 
 
 def run(process: TwinProcess, clock: Clock, stopping: Stopping) -> None:
@@ -136,7 +166,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     clock, stopping = MonotonicClock(), Stopping()
     runtime = options.runtime or folder(config)
-    process = TwinProcess(config, runtime, config.twin.seed if options.seed is None else options.seed, clock)
+    sys.setswitchinterval(SWITCH)
+    try:
+        process = TwinProcess(config, runtime, config.twin.seed if options.seed is None else options.seed, clock)
+    except PortTakenError as error:
+        print(error, file=sys.stderr)
+        return 2
     log.info(
         "physics runs in %s, seed %d: %s",
         runtime,

@@ -46,6 +46,7 @@ class Controller:
         self.wanted: Array = np.zeros(6)
         self.gripper = 0.0
         self.fingers = 0.0
+        self.grip_speed = 1.0  # a fraction of full speed; always full but for Kortex
         self.fault = False
         self._pending: Array | None = None
         self._last = NEVER
@@ -113,7 +114,7 @@ class Controller:
             self.wanted, self._pending = self._pending, None
 
     def _compute_rates(self, duration: float) -> None:
-        self.applied = self.applied + _bounded(self.wanted - self.applied, duration)
+        self.applied = self.applied + bounded(self.wanted - self.applied, duration)
         if not self.applied.any():
             self.rates = np.zeros(7)
             return
@@ -126,7 +127,7 @@ class Controller:
 
     def finger_target(self, measured: float, duration: int) -> float:
         """Angle that the finger servo wants, rad: at the gripper's speed, never wound up on an object."""
-        limit = mechanism.CLOSED / CLOSING_TIME * (duration / SECOND)
+        limit = mechanism.CLOSED / CLOSING_TIME * (duration / SECOND) * self.grip_speed
         wanted = self.gripper * mechanism.CLOSED
         target = self.fingers + min(max(wanted - self.fingers, -limit), limit)
         reach = 1.2 * GRIP_TORQUE / GRIP_STIFFNESS
@@ -165,7 +166,7 @@ class Controller:
         self._last, self._next, self._taken = (int(t) for t in times)
 
 
-def _bounded(change: Array, duration: float) -> Array:
+def bounded(change: Array, duration: float) -> Array:
     """A change of twist no faster than the accelerations allow, with its direction kept."""
     linear = math.sqrt(float(change[:3] @ change[:3])) / (ACCELERATION * duration)
     turning = math.sqrt(float(change[3:] @ change[3:])) / (TURN_ACCELERATION * duration)

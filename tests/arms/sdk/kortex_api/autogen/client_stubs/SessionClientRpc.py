@@ -1,0 +1,5 @@
+"""The client of Session."""
+
+from kortex_api.autogen.client_stubs.client import client
+
+SessionClient = client("Session")
