@@ -1,7 +1,7 @@
 """An Azure Kinect without the hardware. Pictures, captures, calibrations and recordings are the SDK's own; only the USB is played.
 
-`record` writes a recording as k4arecorder does, by the SDK's recorder. `Usb` stands for the functions of pyk4a's extension that talk to
-a connected device, and leaves all others to the extension.
+`record` writes a recording as k4arecorder does, by the SDK's recorder. `Usb` stands for the functions of pyk4a's extension that talk
+to a connected device, and leaves all others to the extension.
 """
 
 from __future__ import annotations
@@ -134,7 +134,9 @@ class Libraries:
         if flat:  # a JPEG has no stride, and the size of its buffer is its own
             keep = ctypes.create_string_buffer(pixels.tobytes(), len(pixels))
             _KEPT.append(keep)
-            self.call("k4a_image_create_from_buffer", kind, width, height, stride, keep, ctypes.c_size_t(len(pixels)), None, None, ctypes.byref(made))  # fmt: skip
+            length = ctypes.c_size_t(len(pixels))
+            form = kind, width, height, stride
+            self.call("k4a_image_create_from_buffer", *form, keep, length, None, None, ctypes.byref(made))
         else:
             self.call("k4a_image_create", kind, width, height, stride, ctypes.byref(made))
             ctypes.memmove(self.k4a.k4a_image_get_buffer(made), np.ascontiguousarray(pixels).ctypes.data, pixels.nbytes)
@@ -253,7 +255,9 @@ class Usb:
         assert not name.startswith("device_"), name
         return getattr(self._module, name)
 
-    def show(self, device: SoftKinect, level: int, stamp: int, system: int = 0, exposure: int = 0, depth: Any = None) -> None:  # fmt: skip
+    def show(
+        self, device: SoftKinect, level: int, stamp: int, system: int = 0, exposure: int = 0, depth: Any = None
+    ) -> None:
         """Give a capture; `stamp` and `exposure` in µs, `system` in ns."""
         images = [("color", self._lib.image(BGRA, bgra(level), stamp, system, exposure))]
         if depth is not None:

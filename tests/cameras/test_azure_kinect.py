@@ -1,6 +1,7 @@
-"""The Azure Kinect driver on the real SDK: its own captures, calibrations and recordings; only the USB is played. What needs no SDK is in
+"""The Azure Kinect driver on the real SDK: its own captures, calibrations and recordings; only the USB is played.
 
-the other files. Where this environment has none, `test_azure_kinect_environment` runs this file in the one that has.
+What needs no SDK is in the other files. Where this environment has none, `test_azure_kinect_environment` runs this file in the one
+that has.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Aligner:
     ) -> None:
         self._lens, self._shape = colour, colour_shape
         x, y = (part.ravel() for part in depth.rays(depth_shape))
-        self._blind = np.isnan(x)
+        self._sighted = ~np.isnan(x)
         self._rays = (rotation @ np.nan_to_num(np.stack([x, y, np.ones_like(x)]))).astype(np.float32)
         self._shift = (1000 * translation).astype(np.float32)
         self._reach = _MARGIN * _radius(colour, colour_shape)
@@ -46,13 +46,13 @@ class Aligner:
 
     def __call__(self, depth: Depth) -> Depth:
         """Depth (h, w) in mm, 0 unknown, as (H, W) in mm, 0 unknown: the nearest of the points that fall into a pixel."""
-        seen = np.flatnonzero(np.where(self._blind, 0, depth.ravel()))
-        x, y, z = self._rays[:, seen] * depth.ravel()[seen].astype(np.float32) + self._shift[:, None]
-        before = z > 0
-        x, y, z = x[before] / z[before], y[before] / z[before], z[before]
-        near = x * x + y * y < self._reach**2
-        u, v = self._lens.pixels(x[near], y[near])
-        return self._drawn(u, v, np.rint(z[near]).clip(1, UNKNOWN - 1).astype(np.uint16))
+        flat = depth.ravel()
+        x, y, z = self._rays * flat.astype(np.float32) + self._shift[:, None]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            x, y = x / z, y / z
+            u, v = self._lens.pixels(x, y)
+            seen = (flat > 0) & self._sighted & (z > 0) & (x * x + y * y < self._reach**2)
+        return self._drawn(u[seen], v[seen], np.rint(z[seen]).clip(1, UNKNOWN - 1).astype(np.uint16))
 
     def _drawn(self, u: Coordinates, v: Coordinates, z: Depth) -> Depth:
         """Each point as a block of `_block` pixels, since the colour camera's are finer; the nearest covers the others."""
@@ -81,5 +81,7 @@ def _block(depth: Lens, colour: Lens) -> tuple[int, int]:
 
 def _radius(lens: Lens, shape: tuple[int, int]) -> float:
     """How far from the axis the rays of its picture reach, at a distance of 1."""
-    x, y = lens.rays(shape)
-    return float(np.nanmax(np.hypot(x, y)))
+    rows, columns = (np.arange(size, dtype=np.float64) for size in shape)
+    u = np.concatenate([columns, columns, np.zeros_like(rows), np.full_like(rows, columns[-1])])
+    v = np.concatenate([np.zeros_like(columns), np.full_like(columns, rows[-1]), rows, rows])
+    return float(np.nanmax(np.hypot(*lens.behind(u, v))))

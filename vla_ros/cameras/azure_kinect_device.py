@@ -124,7 +124,7 @@ class Device:
 
 
 def choose(sdk: Any, config: Any, serial: str, where: str) -> tuple[Any, str]:
-    """The device of that serial number, or the only one for "", opened, and its number. Raises CameraError, which names those there."""
+    """The device of that serial number, or the only one for "", opened, and its number. Raises CameraError that names those there."""
     count = sdk.connected_device_count()
     if not count:
         raise CameraError(f"{where}: the SDK sees no Azure Kinect: {hint(devices())}")

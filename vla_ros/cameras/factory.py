@@ -36,7 +36,7 @@ def bent_apart(configured: Intrinsics, factory: Intrinsics) -> float:
     x, y, width, height = configured.roi
     u, v = np.meshgrid(np.linspace(x, x + width - 1, 9), np.linspace(y, y + height - 1, 9))
     truth, ours = lens(factory), lens(configured)
-    rays = truth.undistorted((u - truth.cx) / truth.fx, (v - truth.cy) / truth.fy)
+    rays = truth.behind(u, v)
     theirs_x, theirs_y = truth.distorted(*rays)
     ours_x, ours_y = ours.distorted(*rays)
     return float(np.nanmax(np.hypot(truth.fx * (theirs_x - ours_x), truth.fy * (theirs_y - ours_y)), initial=0.0))

@@ -38,7 +38,10 @@ class Lens:
         with np.errstate(all="ignore"):
             for _ in range(_STEPS if self.distortion else 0):
                 factor, shift_x, shift_y = self._bend(ray_x, ray_y)
+                before_x, before_y = ray_x, ray_y
                 ray_x, ray_y = (x - shift_x) / factor, (y - shift_y) / factor
+                if not (np.hypot(ray_x - before_x, ray_y - before_y) > _EXACT / 100).any():
+                    break
             back_x, back_y = self.distorted(ray_x, ray_y)
             found = np.hypot(back_x - x, back_y - y) < _EXACT * (1 + np.hypot(x, y))
             wrong = ~(found & (ray_x * x + ray_y * y >= 0))  # a model that folds has roots on the other side
@@ -47,6 +50,10 @@ class Lens:
     def rays(self, shape: tuple[int, int]) -> tuple[Coordinates, Coordinates]:
         """x and y (H, W) of the ray (x, y, 1) behind each pixel of an image of that shape; NaN where there is none."""
         v, u = np.mgrid[: shape[0], : shape[1]]
+        return self.behind(u, v)
+
+    def behind(self, u: Coordinates, v: Coordinates) -> tuple[Coordinates, Coordinates]:
+        """x and y of the rays (x, y, 1) behind these points of the picture, in pixels; NaN where there is none."""
         return self.undistorted((u - self.cx) / self.fx, (v - self.cy) / self.fy)
 
     def pixels(self, x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
