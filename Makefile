@@ -118,17 +118,17 @@ $(VENV)/.installed-test: $(VENV)/.installed requirements/test.lock requirements/
 
 # The SDK of the Azure Kinect is built for numpy 1: an environment of its own, with what its camera node needs and nothing else.
 define KINECT_LACKS
-import os, platform, sys
-glibc = (os.confstr("CS_GNU_LIBC_VERSION") if sys.platform == "linux" else "").partition(" ")[2]
-if platform.machine() != "x86_64" or not glibc or tuple(map(int, glibc.split(".")[:2])) < (2, 35):
-    print("the SDK has wheels for x86_64 and glibc 2.35 or later, this is", platform.machine(), "and", glibc or "no glibc")
+import platform, sys
+library, version = platform.libc_ver()
+if platform.machine() != "x86_64" or library != "glibc" or tuple(map(int, version.split(".")[:2])) < (2, 35):
+    print("the SDK has wheels for x86_64 and glibc 2.35 or later, this is", platform.machine(), "and", library or "no glibc", version)
     sys.exit(1)
 endef
 export KINECT_LACKS
 
 $(KINECT)/.installed: $(VENV)/.created requirements/kinect.lock requirements/ros-jazzy.lock pyproject.toml setup.py setup.cfg package.xml | same-ros
 	@lacks=$$($(PYTHON) -c "$$KINECT_LACKS") || { echo "$(KINECT) cannot be made: $$lacks" >&2; exit 1; }
-	echo "== $(KINECT), for the Azure Kinect's camera node (about 120 MB to download)"
+	echo "== $(KINECT), for the Azure Kinect's camera node (about 80 MB to download)"
 	[ -x $(KINECT)/bin/python ] || $(PYTHON) -m venv $(VENV_FLAGS) $(KINECT)
 	$(KINECT_PIP) $(FROM_LOCK) -r requirements/kinect.lock
 	if [ $(ROS) = wheels ]; then $(KINECT_PIP) $(FROM_LOCK) -r requirements/ros-jazzy.lock; fi

@@ -333,9 +333,12 @@ def test_a_busy_device_and_one_that_does_not_start_are_said_to_be(bench: Callabl
         bench(plugged=[busy]).camera.open()
     stuck = SoftKinect()
     stuck.starts_not = True
-    with pytest.raises(CameraError, match=rf"{SERIAL} does not start.*K4A_ENABLE_LOG_TO_STDOUT"):
+    with pytest.raises(CameraError, match=rf"{SERIAL} does not start.*K4A_ENABLE_LOG_TO_STDOUT") as error:
         bench(plugged=[stuck]).camera.open()
     assert not stuck.open
+    assert "display" not in str(error.value)
+    with pytest.raises(CameraError, match=rf"{SERIAL} does not start.*a display"):
+        bench("cameras.static.depth=true", plugged=[stuck]).camera.open()
 
 
 @pytest.mark.parametrize(

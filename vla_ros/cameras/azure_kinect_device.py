@@ -29,6 +29,8 @@ RESOLUTIONS = {
 RATES = {5.0: "FPS_5", 15.0: "FPS_15", 30.0: "FPS_30"}
 _SLOWEST = (4096, 3072)
 """It has no 30 frames per second."""
+_DEPTH = "Its depth is computed on this machine, with OpenGL and a display (DISPLAY), or Xvfb; or set depth to false. "
+"""Azure-Kinect-Sensor-SDK #810: the depth engine's error 204."""
 _LOG = "K4A_ENABLE_LOG_TO_STDOUT=1 in the environment makes the SDK say more"
 
 
@@ -91,7 +93,8 @@ class Device:
             self.close()
             raise CameraError(
                 f"{where}: {self.label} does not start: end other programs that use it (k4aviewer, another camera node), or "
-                f"unplug it and plug it in again, to a USB 3 port that no other camera shares. {_LOG}"
+                f"unplug it and plug it in again, to a USB 3 port that no other camera shares. "
+                f"{_DEPTH if settings.depth else ''}{_LOG}"
             ) from None
         except CameraError:
             self.close()
