@@ -1,16 +1,17 @@
-# `make help` lists what this does. Everything is installed in .venv, and nothing outside the checkout is written.
+# `make help` lists what this does. Everything is installed in .venv (and .venv-kinect), and nothing outside the checkout is written.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help env env-test demo policy test lint format clean lock same-ros
+.PHONY: help env env-test env-kinect demo policy test lint format clean lock same-ros
 
 PYTHON ?= python3
 TORCH ?= 2.13.0# the version to test with; 0 leaves torch out, and with it networks/ and training/
 PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+KINECT := .venv-kinect
 export OMP_NUM_THREADS ?= 1
 export PIP_CACHE_DIR ?= $(CURDIR)/build/cache/pip
 export UV_CACHE_DIR ?= $(CURDIR)/build/cache/uv
@@ -27,7 +28,9 @@ endif
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # A lock is complete, so nothing is left to resolve. One package, empy, comes as source: the locked setuptools builds it.
-LOCKED := $(PIP) install --require-hashes --no-deps --no-build-isolation --use-pep517
+FROM_LOCK := install --require-hashes --no-deps --no-build-isolation --use-pep517
+LOCKED := $(PIP) $(FROM_LOCK)
+KINECT_PIP := $(KINECT)/bin/python -m pip --disable-pip-version-check
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +38,8 @@ help: ## show this list
 env: $(VENV)/.installed ## create .venv with all that the demo and the service need
 
 env-test: $(VENV)/.installed-test ## add what the tests and training need to .venv
+
+env-kinect: $(KINECT)/.installed ## create .venv-kinect, where the Azure Kinect's camera node runs (docs/cameras.md)
 
 demo: env ## run the service in the twin
 	$(BIN)/vla-ros demo
@@ -60,7 +65,7 @@ format: env-test ## correct the style
 	$(BIN)/ruff format .
 
 clean: ## remove .venv and everything that was built
-	rm -rf $(VENV) build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(KINECT) build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || {
@@ -104,6 +109,30 @@ $(VENV)/.installed-test: $(VENV)/.installed requirements/test.lock requirements/
 	@echo "== for the tests and training"
 	$(LOCKED) -r requirements/test.lock -r requirements/train.lock
 	if [ "$(TORCH)" != 0 ]; then $(PIP) install "torch==$(TORCH)"; fi
+	if lacks=$$($(PYTHON) -c "$$KINECT_LACKS"); then
+		$(MAKE) --no-print-directory env-kinect || echo "== $(KINECT) could not be made: the tests of the Azure Kinect are left out"
+	else
+		echo "== no $(KINECT), and the tests of the Azure Kinect are left out: $$lacks"
+	fi
+	touch $@
+
+# The SDK of the Azure Kinect is built for numpy 1: an environment of its own, with what its camera node needs and nothing else.
+define KINECT_LACKS
+import platform, sys
+library, version = platform.libc_ver()
+if platform.machine() != "x86_64" or library != "glibc" or tuple(map(int, version.split(".")[:2])) < (2, 35):
+    print("the SDK has wheels for x86_64 and glibc 2.35 or later, this is", platform.machine(), "and", library or "no glibc", version)
+    sys.exit(1)
+endef
+export KINECT_LACKS
+
+$(KINECT)/.installed: $(VENV)/.created requirements/kinect.lock requirements/ros-jazzy.lock pyproject.toml setup.py setup.cfg package.xml | same-ros
+	@lacks=$$($(PYTHON) -c "$$KINECT_LACKS") || { echo "$(KINECT) cannot be made: $$lacks" >&2; exit 1; }
+	echo "== $(KINECT), for the Azure Kinect's camera node (about 80 MB to download)"
+	[ -x $(KINECT)/bin/python ] || $(PYTHON) -m venv $(VENV_FLAGS) $(KINECT)
+	$(KINECT_PIP) $(FROM_LOCK) -r requirements/kinect.lock
+	if [ $(ROS) = wheels ]; then $(KINECT_PIP) $(FROM_LOCK) -r requirements/ros-jazzy.lock; fi
+	$(KINECT_PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
 # uv resolves for every Python and platform at once. No index is named in what it writes.
@@ -119,3 +148,4 @@ lock: ## resolve the requirements again and write the locks
 	$(COMPILE) -c requirements/demo.lock requirements/train.in -o requirements/train.lock
 	$(COMPILE) -c requirements/demo.lock -c requirements/train.lock -c requirements/ros-jazzy.in \
 		--extra test pyproject.toml requirements/demo.in -o requirements/test.lock
+	$(COMPILE) -c requirements/ros-jazzy.in requirements/kinect.in -o requirements/kinect.lock

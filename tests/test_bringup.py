@@ -99,6 +99,33 @@ def test_start_names_what_it_waited_for(tmp_path, capsys):
     assert "block did not appear" in capsys.readouterr().err
 
 
+def test_a_camera_with_an_interpreter_of_its_own_is_started_by_it():
+    config = load("twin", overrides=["cameras.static.driver=azure_kinect", "cameras.static.python=/other/python"])
+    processes = {process.name: process for process in bringup.processes(config)}
+    words = processes["static_camera"].command(Path("/run/x"))
+    assert words[0] == sys.executable
+    assert words[words.index("--") + 1 :][:3] == ["/other/python", "-m", "vla_ros.nodes.camera"]
+    assert processes["wrist_camera"].command(Path("/run/x")).count(sys.executable) == 2
+
+
+def test_a_program_of_another_installation_does_not_get_the_libraries_of_our_wheels():
+    libraries = os.pathsep.join([f"{sys.prefix}/lib", "/elsewhere", f"{sys.prefix}/lib/x.libs"])
+    given = os.environ | {"_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1", "LD_LIBRARY_PATH": libraries}
+    show = "import os; print(os.environ.get('_ROS_WHEELS_BOOTSTRAP_COMPLETE'), os.environ['LD_LIBRARY_PATH'])"
+    python = Path(sys.base_prefix) / "bin/python3"
+    other = run_start("--", python, "-I", "-S", "-c", show, env=given, stdout=subprocess.PIPE, text=True)
+    assert other.communicate(timeout=30)[0].split() == ["None", "/elsewhere"]
+    same = run_start("--", sys.executable, "-c", show, env=given, stdout=subprocess.PIPE, text=True)
+    assert same.communicate(timeout=30)[0].split() == ["1", libraries]
+
+
+def test_an_interpreter_that_is_not_there_is_named(capsys):
+    assert start.main(["--", "/no/such/python"]) == 1
+    said = capsys.readouterr().err
+    assert "'/no/such/python' cannot be started (No such file or directory)" in said
+    assert "`python` of a camera" in said
+
+
 def test_a_started_process_ends_when_its_parent_is_killed(tmp_path):
     mark = tmp_path / "pid"
     child = f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)"

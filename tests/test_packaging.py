@@ -224,18 +224,36 @@ def test_a_lock_pins_and_hashes_everything_and_names_no_index(lock):
     assert "torch" not in {requirement.name for requirement in locked(lock)}
 
 
-def test_the_locks_agree_with_each_other():
+TOGETHER = {
+    "the service": [path for path in LOCKS if path.name != "kinect.lock"],
+    "the Azure Kinect": [path for path in LOCKS if path.name in ("kinect.lock", "ros-jazzy.lock")],
+}
+"""Which locks are installed into one environment."""
+
+
+@pytest.mark.parametrize("environment", TOGETHER)
+def test_the_locks_of_an_environment_agree_with_each_other(environment):
     """Two locks installed one after the other must not undo one another, on any Python."""
     for python in ("3.10.13", "3.11.7", "3.12.1"):
         facts = {"python_version": python.rpartition(".")[0], "python_full_version": python}
         pins: dict[str, set[str]] = {}
-        for requirement in (requirement for lock in LOCKS for requirement in locked(lock)):
+        for requirement in (requirement for lock in TOGETHER[environment] for requirement in locked(lock)):
             if requirement.marker is None or requirement.marker.evaluate(facts):
                 pins.setdefault(canonicalize_name(requirement.name), set()).add(str(requirement.specifier))
         assert {name: versions for name, versions in pins.items() if len(versions) > 1} == {}
 
 
-@pytest.mark.parametrize(("lock", "extra"), [("demo", None), ("test", "test"), ("train", "train")])
+@pytest.mark.parametrize(
+    ("lock", "extra"),
+    [
+        ("demo", None),
+        ("test", "test"),
+        ("test", "calibrate"),
+        ("test", "realsense"),
+        ("train", "train"),
+        ("kinect", "azure-kinect"),
+    ],
+)
 def test_a_lock_holds_what_the_project_declares(lock, extra):
     declared = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     pins = locked(ROOT / f"requirements/{lock}.lock")

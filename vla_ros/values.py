@@ -26,7 +26,8 @@ class Intrinsics:
     """A pinhole camera, in pixels of the full sensor; a frame may show only `roi` of it, `binning` times smaller.
 
     The same words as sensor_msgs/CameraInfo: `roi` is (x, y, width, height) in pixels of the full sensor, and the image is
-    (roi height / binning, roi width / binning).
+    (roi height / binning, roi width / binning). `distortion` is what the lens adds to the pinhole, in OpenCV's order: k1 k2 p1 p2 k3
+    (plumb_bob), followed by k4 k5 k6 (rational_polynomial); empty where it is none, or not known.
     """
 
     width: int
@@ -37,6 +38,7 @@ class Intrinsics:
     cy: float
     roi: tuple[int, int, int, int]
     binning: int = 1
+    distortion: tuple[float, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int]:

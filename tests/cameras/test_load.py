@@ -77,7 +77,7 @@ def test_every_frame_has_noise_of_its_own(tmp_path: Path, twin: Twin) -> None:
     ("name", "override", "says"),
     [
         ("front", "twin.seed=0", "static, wrist"),
-        ("wrist", "cameras.wrist.driver=azure_kinect", "not in this version yet"),
+        ("wrist", "cameras.wrist.driver=topic", "opens no device"),
     ],
 )
 def test_a_camera_that_is_not_there_is_named(tmp_path: Path, name: str, override: str, says: str) -> None:

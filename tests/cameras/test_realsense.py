@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vla_ros.cameras import realsense
+from vla_ros.cameras import grabber, realsense
 from vla_ros.cameras.camera import CameraError
 from vla_ros.cameras.load import load as load_camera
 from vla_ros.cameras.realsense import RealSenseCamera, load_sdk
@@ -99,7 +99,7 @@ class Bench:
 
 @pytest.fixture
 def bench(sdk: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
-    monkeypatch.setattr(realsense, "RETRY", 0.01)
+    monkeypatch.setattr(grabber, "RETRY", 0.01)
     made: list[Bench] = []
 
     def make(*overrides: str, **options: Any) -> Bench:

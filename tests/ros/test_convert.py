@@ -6,7 +6,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from trajectory_msgs.msg import MultiDOFJointTrajectoryPoint
 
 from vla_ros import geometry
+from vla_ros.cameras.pixels import deliver
 from vla_ros.nodes import convert
+from vla_ros.nodes.camera_topics import to_view
 from vla_ros.values import ActionChunk, Intrinsics
 
 from .bed import arm_at
@@ -43,19 +45,60 @@ def test_a_bgr_image_is_turned_round():
     np.testing.assert_array_equal(convert.to_image(message, (6, 8)), image)
 
 
+def test_whatever_the_order_of_colours_and_with_or_without_alpha_an_image_comes_as_rgb():
+    image = picture()
+    alpha = np.full((6, 8, 1), 255, np.uint8)
+    for encoding, pixels in {
+        "rgba8": np.concatenate([image, alpha], axis=2),
+        "bgra8": np.concatenate([image[:, :, ::-1], alpha], axis=2),
+    }.items():
+        message = Image(height=6, width=8, encoding=encoding, step=36, data=padded(pixels, 36))
+        np.testing.assert_array_equal(convert.to_image(message, (6, 8)), image)
+    grey = Image(height=6, width=8, encoding="mono8", step=8, data=image[:, :, 0].tobytes())
+    np.testing.assert_array_equal(convert.to_image(grey, (6, 8)), np.repeat(image[:, :, :1], 3, axis=2))
+
+
+def padded(pixels, step):
+    rows = np.zeros((len(pixels), step), np.uint8)
+    rows[:, : pixels[0].size] = pixels.reshape(len(pixels), -1)
+    return rows.tobytes()
+
+
+CUT = Intrinsics(8, 6, 10.0, 10.0, 4.0, 3.0, (2, 0, 4, 6), 2)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8"])
+def test_the_whole_sensor_is_cut_and_binned_as_configured(encoding):
+    image = picture()
+    pixels = image if encoding == "rgb8" else image[:, :, ::-1]
+    message = Image(height=6, width=8, encoding=encoding, step=24, data=pixels.tobytes())
+    np.testing.assert_array_equal(to_view(message, CUT), deliver(image, CUT.roi, CUT.binning))
+    assert to_view(message, CUT).shape == (3, 2, 3)
+
+
+def test_what_is_cut_and_binned_already_is_left_as_it_is():
+    image = picture(3, 2)
+    message = Image(height=3, width=2, encoding="rgb8", step=6, data=image.tobytes())
+    np.testing.assert_array_equal(to_view(message, CUT), image)
+
+
+def test_an_image_that_is_neither_the_view_nor_the_whole_sensor_is_refused_with_both():
+    message = Image(height=6, width=4, encoding="rgb8", step=12, data=picture(6, 4).tobytes())
+    with pytest.raises(convert.MessageError, match=r"size is 4×6, wanted is 2×3.*whole sensor, 8×6"):
+        to_view(message, CUT)
+
+
 def test_rows_may_be_padded():
     image = picture()
-    padded = np.zeros((6, 32), np.uint8)
-    padded[:, :24] = image.reshape(6, 24)
-    message = Image(height=6, width=8, encoding="rgb8", step=32, data=padded.tobytes())
+    message = Image(height=6, width=8, encoding="rgb8", step=32, data=padded(image, 32))
     np.testing.assert_array_equal(convert.to_image(message, (6, 8)), image)
 
 
 @pytest.mark.parametrize(
     ("fields", "names"),
     [
-        ({"encoding": "mono8"}, ["encoding", "'mono8'", "rgb8"]),
-        ({"width": 640, "height": 480}, ["size", "640×480", "8×6", "roi"]),
+        ({"encoding": "yuv422_yuy2"}, ["encoding", "'yuv422_yuy2'", "rgb8"]),
+        ({"width": 640, "height": 480}, ["size", "640×480", "8×6"]),
         ({"step": 8}, ["step 8", "144 bytes"]),
     ],
 )
@@ -75,6 +118,27 @@ def test_a_writer_refuses_an_image_of_another_shape():
 def test_intrinsics_come_back(roi, binning):
     camera = Intrinsics(1280, 720, 607.1, 606.8, 638.6, 365.1, roi, binning)
     assert convert.to_intrinsics(convert.from_intrinsics(camera, "optical")) == camera
+
+
+@pytest.mark.parametrize(
+    ("distortion", "model"),
+    [
+        ((), "plumb_bob"),
+        ((0.1, -0.2, 0.001, 0.002, 0.05), "plumb_bob"),
+        ((0.5, -2.6, 0.0003, -0.0002, 1.5, 0.38, -2.4, 1.4), "rational_polynomial"),
+    ],
+)
+def test_distortion_comes_back_under_the_name_of_its_model(distortion, model):
+    camera = Intrinsics(1280, 720, 607.1, 606.8, 638.6, 365.1, (0, 0, 1280, 720), 1, distortion)
+    message = convert.from_intrinsics(camera, "optical")
+    assert message.distortion_model == model
+    assert len(message.d) == (len(distortion) or 5)
+    assert convert.to_intrinsics(message) == camera
+
+
+def test_a_distortion_of_a_model_that_we_do_not_know_is_left_out():
+    message = CameraInfo(width=640, height=480, distortion_model="equidistant", d=[0.1, 0.2, 0.3, 0.4, 0.5])
+    assert convert.to_intrinsics(message).distortion == ()
 
 
 def test_zeros_in_camera_info_mean_the_whole_sensor():
@@ -178,3 +242,11 @@ def test_diagnostics_come_back_by_name():
     array = convert.diagnostics(STAMP, [status, convert.diagnostic("other", b"\x00", "", {})])
     (found,) = convert.named(array, "arm")
     assert convert.values(found) == {"a": "1.5", "b": "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0.25", 0.25), ("1e3", 1000.0), ("open", None), ("", None), ("inf", None)]
+)
+def test_a_value_is_a_number_or_none(text, value):
+    assert convert.number(text) == value
+    assert np.isnan(convert.number("nan"))

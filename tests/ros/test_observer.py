@@ -172,3 +172,13 @@ def test_what_a_camera_info_says_otherwise_is_named(field, value, names):
     wanted = Intrinsics(1280, 720, 6e2, 6e2, 0.0, 0.0, (0, 0, 80, 80), 1)
     text = differences(dataclasses.replace(wanted, **{field: value}), wanted)
     assert text.startswith(names) if names else not text
+
+
+def test_a_camera_info_of_the_whole_sensor_fits_and_so_does_any_distortion():
+    wanted = Intrinsics(1280, 720, 6e2, 6e2, 0.0, 0.0, (398, 175, 480, 320), 4)
+    whole = dataclasses.replace(wanted, roi=(0, 0, 1280, 720), binning=1)
+    assert differences(whole, wanted) == ""
+    assert differences(dataclasses.replace(wanted, distortion=(0.1, 0.0, 0.0, 0.0, 0.0)), wanted) == ""
+    assert differences(dataclasses.replace(whole, width=640, roi=(0, 0, 640, 720)), wanted) == (
+        "size is (640, 720), configured is (1280, 720)"
+    )

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -279,9 +279,9 @@ def resized(message):
     return other
 
 
-def grey(message):
-    other = Image(height=message.height, width=message.width, encoding="mono8", step=message.width)
-    other.header, other.data = message.header, bytes(message.width * message.height)
+def packed(message):
+    other = Image(height=message.height, width=message.width, encoding="yuv422_yuy2", step=2 * message.width)
+    other.header, other.data = message.header, bytes(2 * message.width * message.height)
     return other
 
 
@@ -294,7 +294,7 @@ def binned(message):
     ("source", "breaks", "says"),
     [
         ("wrist", resized, "/wrist_camera/color/image_raw: size is 20×10, wanted is 80×60"),
-        ("static", grey, "/static_camera/color/image_raw: encoding is 'mono8': publish rgb8 or bgr8"),
+        ("static", packed, "/static_camera/color/image_raw: encoding is 'yuv422_yuy2': publish rgb8, bgr8, rgba8"),
         ("wrist info", binned, "binning is 2, configured is 8"),
     ],
 )
@@ -307,6 +307,24 @@ def test_a_camera_that_does_not_fit_makes_it_idle_and_is_named(robot, source, br
     assert all(not chunk.points for chunk in robot.fresh())
     robot.broken.clear()
     robot.until(lambda: robot.chunks[-1].points, "does not go on when the camera is well again")
+
+
+@pytest.mark.parametrize("garbage", ["closed", "", "1e999"])
+def test_a_gripper_command_that_is_no_number_is_passed_over(ros, robot, garbage):
+    arm = robot.node.create_publisher(DiagnosticArray, "/arm/status", newest(depth=10))
+    ros.spin_until(lambda: arm.get_subscription_count() > 0, "nobody listens")
+
+    def tell(command):
+        arm.publish(convert.diagnostics(0, [convert.diagnostic("arm", b"\x00", "", {"gripper_command": command})]))
+
+    tell("0.25")
+    robot.until(lambda: robot.policy._gripper_command == 0.25, "not heard")
+    tell(garbage)
+    tell("0.5")
+    robot.until(lambda: robot.policy._gripper_command != 0.25, "not heard again")
+    assert robot.policy._gripper_command == 0.5
+    assert robot.policy._thinker.gripper_command == 0.5
+    robot.fresh()
 
 
 class Failing(ConstantDeltaPolicy):

@@ -38,7 +38,10 @@ def _driver(config: Config, name: str, runtime: Path, clock: Clock, say: Say) ->
         from vla_ros.cameras.realsense import RealSenseCamera
 
         return RealSenseCamera(config, name, clock, say)
+    if driver == "azure_kinect":
+        from vla_ros.cameras.azure_kinect import AzureKinectCamera
+
+        return AzureKinectCamera(config, name, clock, say)
     raise CameraError(
-        f"cameras.{name}.driver {driver!r} is not in this version yet: "
-        "use twin or realsense, or any driver that publishes Image and CameraInfo on the camera's topics (driver: topic)"
+        f"cameras.{name}.driver {driver!r} opens no device: another node publishes its pictures, and this one is not to be started"
     )

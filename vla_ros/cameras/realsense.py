@@ -1,7 +1,6 @@
 """Intel RealSense D400 cameras, such as the D435i, by pyrealsense2: colour, and depth where the configuration asks for it.
 
-The SDK queues frames, and a late reader gets old ones (librealsense #7837, #13397). So a thread takes them as they come, and only the
-newest is kept. A device that falls silent is looked for until it is back: that is a state (`problem`), not an error.
+The SDK queues frames, and a late reader gets old ones (librealsense #7837, #13397): a `Grabber` takes them as they come.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
-import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vla_ros.cameras.camera import CameraError
+from vla_ros.cameras.grabber import Grabber
 from vla_ros.cameras.pixels import deliver, deliver_depth
 from vla_ros.cameras.realsense_device import (
     choose,
@@ -31,20 +30,12 @@ from vla_ros.cameras.realsense_device import (
     require_mode,
 )
 from vla_ros.cameras.realsense_stamps import Domain, Reading, Stamper
-from vla_ros.cameras.slot import Slot
 from vla_ros.clock import SECOND, Clock
 from vla_ros.config.schema import CameraConfig, Config
 from vla_ros.values import Frame, Intrinsics
 
-POLL = 0.05
-"""Seconds after which the thread looks whether it is to end."""
-FIRST, SILENCE = 4 * SECOND, SECOND
-"""How long the first frame, and any other, may take until the device counts as lost, ns."""
-RETRY = 0.5
-"""Seconds between two attempts to find a lost device."""
 
-
-class RealSenseCamera:
+class RealSenseCamera(Grabber["_Shot"]):
     """Frames of the camera `name` of the configuration.
 
     `say` is told, once each, what a person should know. `find` gives the devices to choose from (None: those that are connected), and
@@ -60,116 +51,31 @@ class RealSenseCamera:
         find: Callable[[], Iterable[Any]] | None = None,
         wall: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._settings, self._where = config.cameras[name], f"cameras.{name}"
-        self._clock, self._wall, self._find = clock, wall, find
-        self._say, self._said = say, set[str]()
-        self._slot: Slot[Frame] = Slot()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+        super().__init__(config, name, clock, say)
+        self._wall, self._find = wall, find
         self._sdk: Any = None
         self._context: Any = None
-        self._sequence = 0
-        self._problem, self._failure = "", ""
-        self._factory: Intrinsics | None = None
+        self._stamper = self._new_stamper()
 
-    @property
-    def intrinsics(self) -> Intrinsics:
-        """The configured pinhole: a calibration is better than the factory's; where they differ, that is said at `open`."""
-        c = self._settings
-        return Intrinsics(c.width, c.height, c.fx, c.fy, c.cx, c.cy, c.roi, c.binning)
-
-    @property
-    def factory(self) -> Intrinsics | None:
-        """The device's own calibration; None before `open`."""
-        return self._factory
-
-    @property
-    def problem(self) -> str:
-        """Why no frames come, in words; empty while they do."""
-        return self._problem
-
-    def open(self) -> None:
-        """Connect and start. Raises CameraError: no SDK, no or another device, a busy one, a mode or setting that it does not have."""
-        self.close()
-        self._problem = self._failure = ""
-        stream = self._connect()
-        self._thread = threading.Thread(target=self._run, args=(stream,), name=self._where, daemon=True)
-        self._thread.start()
-
-    def read(self, timeout: float) -> Frame | None:
-        """The newest frame that was not read yet, or None when none came within `timeout` s. Raises CameraError."""
-        if self._thread is None:
-            raise CameraError(f"{self._where} is not open: call open() first")
-        frame = self._slot.take(timeout)
-        if frame is None and self._failure:
-            raise CameraError(f"{self._where}: its thread has ended: {self._failure}")
-        return frame
-
-    def close(self) -> None:
-        """Stop and disconnect."""
-        if self._thread is None:
-            return
-        self._stopping.set()
-        self._thread.join()
-        self._stopping.clear()
-        self._thread = None
-        self._slot.take(0)
-
-    def _run(self, stream: _Stream | None) -> None:
-        try:
-            while stream is not None:
-                try:
-                    self._pump(stream)
-                finally:
-                    stream.close()
-                stream = self._recover(stream.label)
-        except Exception as error:  # whatever it is, `read` is to say it: nobody else hears of this thread
-            self._failure = f"{type(error).__name__}: {error}"
-
-    def _pump(self, stream: _Stream) -> None:
-        """Deliver frames until the device is silent or this is to end."""
-        stamper = self._stamper()
-        heard, patience = self._clock.now(), FIRST
-        while not self._stopping.is_set() and self._clock.now() - heard < patience:
-            shot = stream.wait(POLL, self._clock.now, self._wall)
-            if shot is not None:
-                heard, patience = shot.arrival, SILENCE
-                self._deliver(shot, stamper)
-
-    def _stamper(self) -> Stamper:
+    def _new_stamper(self) -> Stamper:
         c = self._settings
         return Stamper(round(c.exposure * SECOND), round(SECOND / c.rate))
 
-    def _deliver(self, shot: _Shot, stamper: Stamper) -> None:
-        exposure = stamper.stamp(shot.reading, shot.arrival, shot.wall)
-        if exposure is None:
-            return
-        if self._problem:
-            self._problem = ""
-            self._say(f"{self._where} is back")
-        roi, binning = self._settings.roi, self._settings.binning
-        depth = None if shot.depth is None else deliver_depth(shot.depth, shot.depth_unit, roi, binning)
-        self._sequence += 1
-        self._slot.put(Frame(deliver(shot.colour, roi, binning), exposure, shot.arrival, self._sequence, depth))
-        if shot.reading.domain is Domain.SYSTEM:
+    def _deliver(self, shot: _Shot) -> int:
+        exposure = self._stamper.stamp(shot.reading, shot.arrival, shot.wall)
+        if exposure is not None:
+            roi, binning = self._settings.roi, self._settings.binning
+            depth = None if shot.depth is None else deliver_depth(shot.depth, shot.depth_unit, roi, binning)
+            self._put(Frame(deliver(shot.colour, roi, binning), exposure, shot.arrival, self._sequence + 1, depth))
+            self._tell_domain(shot.reading.domain)
+        return shot.arrival
+
+    def _tell_domain(self, domain: Domain) -> None:
+        if domain is Domain.SYSTEM:
             self._say_once(
                 f"{self._where}: frames come without metadata, so their stamps are arrivals: use a kernel that passes it on "
                 f"(librealsense, doc/installation.md), or have `vla-ros calibrate latency` measure {self._where}.latency"
             )
-
-    def _recover(self, label: str) -> _Stream | None:
-        """Look for the device until it is back, or this is to end."""
-        if self._stopping.is_set():
-            return None
-        if not self._problem:
-            self._problem = f"{self._where}: no frames of {label} any more; it is looked for: check cable and port"
-            self._say(self._problem)
-        while not self._stopping.wait(RETRY):
-            try:
-                return self._connect()
-            except CameraError as error:
-                self._problem = str(error)
-        return None
 
     def _connect(self) -> _Stream:
         self._sdk = load_sdk()
@@ -185,8 +91,9 @@ class RealSenseCamera:
         require_mode(self._sdk, device, self._settings, self._where)
         if not self._settings.playback:
             lock(self._sdk, colour_sensor(self._sdk, device), self._settings, self._where)
-        stream = _Stream(self._sdk, self._context, device, self._settings, self._where)
-        self._compare(stream.intrinsics)
+        stream = _Stream(self._sdk, self._context, device, self._settings, self._where, self._clock.now, self._wall)
+        self._compare(self._differences(stream.intrinsics))
+        self._stamper = self._new_stamper()
         return stream
 
     def _device(self) -> Any:
@@ -203,22 +110,12 @@ class RealSenseCamera:
                 "Use a USB 3 port and a USB 3 cable"
             )
 
-    def _compare(self, factory: Any) -> None:
+    def _differences(self, factory: Any) -> list[str]:
         c = self._settings
         self._factory = Intrinsics(
             factory.width, factory.height, factory.fx, factory.fy, factory.ppx, factory.ppy, c.roi, c.binning
         )
-        found = differences(self.intrinsics, self._factory, factory.coeffs)
-        if found:
-            self._say_once(
-                f"{self._where}: the camera's own calibration is another one than the configuration's, which is used: "
-                f"{'; '.join(found)}. Calibrate, or put the camera's numbers into the configuration"
-            )
-
-    def _say_once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            self._say(text)
+        return differences(self.intrinsics, self._factory, factory.coeffs)
 
 
 class _Shot(NamedTuple):
@@ -235,8 +132,18 @@ class _Shot(NamedTuple):
 class _Stream:
     """One connection: a pipeline that fills a queue of one. Raises CameraError when it does not start."""
 
-    def __init__(self, sdk: Any, context: Any, device: Any, settings: CameraConfig, where: str) -> None:
+    def __init__(
+        self,
+        sdk: Any,
+        context: Any,
+        device: Any,
+        settings: CameraConfig,
+        where: str,
+        now: Callable[[], int],
+        wall: Callable[[], int],
+    ) -> None:
         self._sdk, self.label = sdk, describe(sdk, device)
+        self._now, self._wall = now, wall
         self._pipeline, self._queue = sdk.pipeline(context), sdk.frame_queue(1)
         config = _wanted(sdk, settings)
         if not settings.playback:
@@ -248,15 +155,15 @@ class _Stream:
         self.intrinsics = profile.get_stream(sdk.stream.color).as_video_stream_profile().get_intrinsics()
         self._align = sdk.align(sdk.stream.color) if settings.depth else None
 
-    def wait(self, timeout: float, now: Callable[[], int], wall: Callable[[], int]) -> _Shot | None:
+    def wait(self, timeout: float) -> _Shot | None:
         """What comes within `timeout` s; None for nothing, and for a device that is going."""
         with contextlib.suppress(RuntimeError):
-            return self._wait(timeout, now, wall)
+            return self._wait(timeout)
         return None
 
-    def _wait(self, timeout: float, now: Callable[[], int], wall: Callable[[], int]) -> _Shot | None:
+    def _wait(self, timeout: float) -> _Shot | None:
         came, frames = self._queue.try_wait_for_frame(round(timeout * 1000))
-        arrival, wall_arrival = now(), wall()
+        arrival, wall_arrival = self._now(), self._wall()
         if not came:
             return None
         frames = frames.as_frameset()

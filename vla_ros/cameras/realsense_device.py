@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vla_ros.cameras.camera import CameraError
+from vla_ros.cameras.factory import pinhole_differences
 from vla_ros.cameras.realsense_stamps import EXPOSURE_UNIT
 from vla_ros.clock import SECOND
 from vla_ros.config.schema import CameraConfig
 from vla_ros.values import Intrinsics
-
-TOLERANCE = 0.01
-"""Share of the focal length, or of the image's size for the centre, by which a calibration differs enough to be named."""
 
 
 def info(device: Any, key: Any) -> str:
@@ -177,13 +175,7 @@ def refused(error: str, what: str, where: str) -> CameraError:
 
 def differences(configured: Intrinsics, factory: Intrinsics, distortion: Sequence[float]) -> list[str]:
     """Where the calibration of the factory is another one than the configured, in words."""
-    scale = {"fx": configured.fx, "fy": configured.fy, "cx": configured.width, "cy": configured.height}
-    pairs = {name: (getattr(configured, name), getattr(factory, name)) for name in scale}
-    found = [
-        f"{name} is {ours:.1f}, the camera says {theirs:.1f}"
-        for name, (ours, theirs) in pairs.items()
-        if abs(ours - theirs) > TOLERANCE * scale[name]
-    ]
+    found = pinhole_differences(configured, factory)
     worst = max(map(abs, distortion), default=0.0)
     return (
         [*found, f"its lens distorts (coefficients up to {worst:.3f}), a pinhole does not"] if worst > 0.01 else found

@@ -21,6 +21,7 @@ from vla_ros.config import CameraConfig, Config
 from vla_ros.motion import blocks, grasp
 from vla_ros.nodes import convert, parameters
 from vla_ros.nodes.arm_report import figures, origin
+from vla_ros.nodes.camera_topics import late, quality
 from vla_ros.nodes.fault_parameter import declare as declare_fault
 from vla_ros.nodes.latency import Stages
 from vla_ros.nodes.origins import Arrival, Origins, Word
@@ -78,17 +79,18 @@ class ArmNode(Node):
         self.create_subscription(TwistStamped, "/teleop/twist", self._teleop_twist, newest(reliable=False))
         self.create_subscription(JointState, "/teleop/gripper", self._teleop_gripper, newest(reliable=False))
         for name, camera in config.cameras.items():
-            self.create_subscription(CameraInfo, camera.info_topic, self._camera_callback(name, camera), newest())
+            callback = self._camera_callback(name, camera)
+            self.create_subscription(CameraInfo, camera.info_topic, callback, quality(camera))
         for wish in WISHES:
             self.create_service(Trigger, f"/arm/{wish}", self._service(wish))
         declare_fault(self, config, self._fault, ("feedback", "command"))
         self.create_timer(HEARTBEAT, self._beat)
 
     def _camera_callback(self, name: str, camera: CameraConfig) -> Any:
-        late = int(camera.latency * SECOND) if camera.driver == "topic" else 0  # our own drivers have taken it off
+        latency = late(camera)
 
         def seen(message: CameraInfo) -> None:
-            self._link.seen(name, self._time.to_monotonic(convert.from_time(message.header.stamp)) - late)
+            self._link.seen(name, self._time.to_monotonic(convert.from_time(message.header.stamp)) - latency)
 
         return seen
 

@@ -52,9 +52,9 @@ class CameraNode(Node):
         self._thread.start()
 
     def _prepare(self, config: Config, name: str) -> None:
-        settings, frame_id = config.cameras[name], f"{name}_camera_optical_frame"
-        self._writer = convert.ImageWriter(self._camera.intrinsics.image_shape, frame_id)
-        self._info = convert.from_intrinsics(self._camera.intrinsics, frame_id)
+        settings, self._frame_id = config.cameras[name], f"{name}_camera_optical_frame"
+        self._writer = convert.ImageWriter(self._camera.intrinsics.image_shape, self._frame_id)
+        self._info = convert.from_intrinsics(self._camera.intrinsics, self._frame_id)
         self._images = self.create_publisher(Image, settings.image_topic, newest())
         self._infos = self.create_publisher(CameraInfo, settings.info_topic, newest())
         depths = f"{settings.topic}/aligned_depth_to_color/image_raw"
@@ -65,6 +65,7 @@ class CameraNode(Node):
 
     def _run(self) -> None:
         self._camera.open()  # in this thread: a renderer's context belongs to the thread that made it
+        self._info = convert.from_intrinsics(self._camera.intrinsics, self._frame_id)  # now the device's part is known
         try:
             while not self._stopping.is_set():
                 frame = self._camera.read(TIMEOUT)
@@ -84,7 +85,7 @@ class CameraNode(Node):
         self._images.publish(image)
         self._infos.publish(self._info)
         if self._depths is not None and frame.depth is not None:
-            self._depths.publish(convert.from_depth(frame.depth, stamp, self._info.header.frame_id))
+            self._depths.publish(convert.from_depth(frame.depth, stamp, self._frame_id))
         self._frames += 1
 
     def _report(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -33,7 +34,9 @@ BASE_FRAME = "base_link"
 GRIPPER = "gripper"
 JOINT_NAMES = [*(f"joint_{i + 1}" for i in range(JOINTS)), GRIPPER]
 CHUNK_JOINTS = ["tool", GRIPPER]
-ENCODINGS = ("rgb8", "bgr8")
+ENCODINGS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
+"""Bytes of a pixel (sensor_msgs/image_encodings.hpp)."""
+NO_DISTORTION = (0.0,) * 5
 TOOL_FRAMES = ("tool", "tool_frame", "end_effector_link")
 """Frame ids of a teleop twist that is given in the tool's frame."""
 
@@ -85,26 +88,30 @@ def from_depth(depth: NDArray[np.float32], stamp: int, frame_id: str) -> ImageMe
 
 
 def to_image(message: ImageMessage, shape: tuple[int, int]) -> Image:
-    """The RGB image (H, W, 3) of an rgb8 or bgr8 message, without a copy. Raises MessageError unless it is of `shape` (H, W)."""
+    """The RGB image (H, W, 3) of a message in one of ENCODINGS, without a copy. Raises MessageError unless it is of `shape` (H, W)."""
     if message.encoding not in ENCODINGS:
-        raise MessageError(f"encoding is {message.encoding!r}: publish {' or '.join(ENCODINGS)}")
+        raise MessageError(f"encoding is {message.encoding!r}: publish {', '.join(ENCODINGS)}")
     if (message.height, message.width) != shape:
-        raise MessageError(
-            f"size is {message.width}×{message.height}, wanted is {shape[1]}×{shape[0]}: "
-            "publish the roi and binning that the configuration of this camera names"
-        )
-    height, width = shape
-    if message.step < 3 * width or len(message.data) != height * message.step:
+        raise MessageError(f"size is {message.width}×{message.height}, wanted is {shape[1]}×{shape[0]}")
+    (height, width), size = shape, ENCODINGS[message.encoding]
+    if message.step < size * width or len(message.data) != height * message.step:
         raise MessageError(f"data holds {len(message.data)} bytes with step {message.step} for {width}×{height} pixels")
-    rows: Image = np.frombuffer(message.data, np.uint8).reshape(height, message.step)
-    pixels = rows[:, : 3 * width].reshape(height, width, 3)
-    return pixels if message.encoding == "rgb8" else pixels[:, :, ::-1]
+    rows = np.frombuffer(message.data, np.uint8).reshape(height, message.step)
+    return _rgb(rows[:, : size * width].reshape(height, width, size), message.encoding)
+
+
+def _rgb(pixels: Image, encoding: str) -> Image:
+    if encoding == "mono8":
+        return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    return pixels[:, :, 2::-1] if encoding.startswith("bgr") else pixels[:, :, :3]
 
 
 def from_intrinsics(camera: Intrinsics, frame_id: str) -> CameraInfo:
-    """A CameraInfo without distortion; width, height and K are those of the full sensor."""
+    """A CameraInfo; width, height and K are those of the full sensor."""
     x, y, width, height = camera.roi
-    message = CameraInfo(width=camera.width, height=camera.height, distortion_model="plumb_bob", d=[0.0] * 5)
+    message = CameraInfo(width=camera.width, height=camera.height)
+    message.d = list(camera.distortion or NO_DISTORTION)
+    message.distortion_model = "rational_polynomial" if len(message.d) == 8 else "plumb_bob"
     message.k = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
     message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     message.p = [camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -115,7 +122,10 @@ def from_intrinsics(camera: Intrinsics, frame_id: str) -> CameraInfo:
 
 
 def to_intrinsics(message: CameraInfo) -> Intrinsics:
-    """The camera of a CameraInfo; a roi of zeros is the full sensor, a binning of zero is one, as the message defines."""
+    """The camera of a CameraInfo; a roi of zeros is the full sensor, a binning of zero is one, as the message defines.
+
+    A distortion of zeros is none, and so is one of a model that we do not know.
+    """
     if message.binning_x != message.binning_y:
         raise MessageError(f"binning is {message.binning_x}×{message.binning_y}: both must be the same")
     roi = (message.roi.x_offset, message.roi.y_offset, message.roi.width, message.roi.height)
@@ -123,8 +133,13 @@ def to_intrinsics(message: CameraInfo) -> Intrinsics:
     k = message.k
     return Intrinsics(
         message.width, message.height, float(k[0]), float(k[4]), float(k[2]), float(k[5]),
-        roi if any(roi) else full, max(1, message.binning_x),
+        roi if any(roi) else full, max(1, message.binning_x), _distortion(message),
     )  # fmt: skip
+
+
+def _distortion(message: CameraInfo) -> tuple[float, ...]:
+    known = message.distortion_model in ("plumb_bob", "rational_polynomial") and len(message.d) in (5, 8)
+    return tuple(message.d) if known and any(message.d) else ()
 
 
 def from_pose(pose: Pose) -> PoseMessage:
@@ -310,6 +325,15 @@ def diagnostics(stamp: int, statuses: Sequence[DiagnosticStatus]) -> DiagnosticA
 def values(status: DiagnosticStatus) -> dict[str, str]:
     """The values of a status by name."""
     return {pair.key: pair.value for pair in status.values}
+
+
+def number(text: str) -> float | None:
+    """The number that a value is, NaN among them; None for infinity and for what is no number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return None if math.isinf(value) else value
 
 
 def named(message: DiagnosticArray, name: str) -> Iterator[DiagnosticStatus]:

@@ -10,7 +10,7 @@ from sensor_msgs.msg import Image as ImageMessage
 from vla_ros.clock import SECOND
 from vla_ros.config import CameraConfig, Config
 from vla_ros.nodes import convert
-from vla_ros.nodes.process import newest
+from vla_ros.nodes.camera_topics import intrinsics, quality, to_view
 from vla_ros.values import Image
 
 Picture = tuple[float, Image]
@@ -27,7 +27,7 @@ class Eyes:
         self.takes: list[dict[str, list[Picture]]] = []
         for name, camera in config.cameras.items():
             callback = self._callback(name, camera)
-            node.create_subscription(ImageMessage, camera.image_topic, callback, newest())
+            node.create_subscription(ImageMessage, camera.image_topic, callback, quality(camera))
 
     def roll(self) -> None:
         """Begin a take."""
@@ -39,7 +39,7 @@ class Eyes:
         self._rolling = False
 
     def _callback(self, name: str, camera: CameraConfig) -> Any:
-        shape = camera.roi[3] // camera.binning, camera.roi[2] // camera.binning
+        wanted = intrinsics(camera)
 
         def see(message: ImageMessage) -> None:
             if not self._rolling:
@@ -49,6 +49,6 @@ class Eyes:
             seconds = (stamp - self._began) / SECOND
             kept = self.takes[-1].setdefault(name, [])
             if seconds >= len(kept) * self._every:
-                kept.append((seconds, convert.to_image(message, shape).copy()))
+                kept.append((seconds, to_view(message, wanted).copy()))
 
         return see

@@ -189,10 +189,11 @@ def _between(a: ArmState, b: ArmState, fraction: float, stamp: int) -> ArmState:
 
 
 def differences(got: Intrinsics, wanted: Intrinsics) -> str:
-    """What a camera's CameraInfo says otherwise than the configuration; empty when nothing that matters."""
-    pairs = {
-        "size": ((got.width, got.height), (wanted.width, wanted.height)),
-        "roi": (got.roi, wanted.roi),
-        "binning": (got.binning, wanted.binning),
-    }
+    """What a camera's CameraInfo says otherwise than the configuration; empty when nothing that matters.
+
+    A camera that delivers its whole sensor fits any roi and binning: the receiver makes them of it (`camera_topics.to_view`).
+    """
+    pairs: dict[str, tuple[object, object]] = {"size": ((got.width, got.height), (wanted.width, wanted.height))}
+    if (got.roi, got.binning) != ((0, 0, got.width, got.height), 1):
+        pairs |= {"roi": (got.roi, wanted.roi), "binning": (got.binning, wanted.binning)}
     return ", ".join(f"{name} is {a}, configured is {b}" for name, (a, b) in pairs.items() if a != b)

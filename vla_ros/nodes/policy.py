@@ -25,11 +25,12 @@ from vla_ros.clock import MILLISECOND, SECOND, MonotonicClock
 from vla_ros.config import CameraConfig, Config
 from vla_ros.faults import Kind, Order, scheduled
 from vla_ros.nodes import convert, fault_parameter, parameters
+from vla_ros.nodes.camera_topics import intrinsics, late, quality, to_view
 from vla_ros.nodes.observer import Observer, differences
 from vla_ros.nodes.process import Bulletin, guarded, newest, run_node
 from vla_ros.nodes.ros_time import TimeMap
 from vla_ros.nodes.thinker import Thinker, Thought, make_outlet
-from vla_ros.values import Frame, Intrinsics
+from vla_ros.values import Frame
 
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -72,8 +73,9 @@ class PolicyNode(LifecycleNode):
         self.create_subscription(PoseStamped, "/arm/tool_pose", self._put_tool, newest(reliable=False))
         self.create_subscription(DiagnosticArray, "/arm/status", self._arm_status, newest(depth=10))
         for name, camera in config.cameras.items():
-            self.create_subscription(Image, camera.image_topic, self._image_callback(name, camera), newest())
-            self.create_subscription(CameraInfo, camera.info_topic, self._info_callback(name, camera), newest())
+            qos = quality(camera)
+            self.create_subscription(Image, camera.image_topic, self._image_callback(name, camera), qos)
+            self.create_subscription(CameraInfo, camera.info_topic, self._info_callback(name, camera), qos)
         self.create_timer(1.0, self._check_time)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -140,18 +142,20 @@ class PolicyNode(LifecycleNode):
 
     def _arm_status(self, message: DiagnosticArray) -> None:
         for status in convert.named(message, "arm"):
-            self._gripper_command = float(convert.values(status).get("gripper_command", "nan"))
+            command = convert.number(convert.values(status).get("gripper_command", "nan"))
+            if command is None:  # from whoever else speaks here: what was said before holds
+                continue
+            self._gripper_command = command
             if self._thinker is not None:
                 self._thinker.gripper_command = self._gripper_command
 
     def _image_callback(self, name: str, camera: CameraConfig) -> Any:
-        shape = _intrinsics(camera).image_shape
-        latency = round(camera.latency * SECOND) if camera.driver == "topic" else 0  # our own nodes have taken it off
+        wanted, latency = intrinsics(camera), late(camera)
 
         def put(message: Image) -> None:
             arrival = self._monotonic.now()
             try:
-                image = convert.to_image(message, shape)
+                image = to_view(message, wanted)
             except convert.MessageError as error:
                 self._observer.complain(f"{name} image", f"{camera.image_topic}: {error}")
                 return
@@ -163,7 +167,7 @@ class PolicyNode(LifecycleNode):
         return put
 
     def _info_callback(self, name: str, camera: CameraConfig) -> Any:
-        wanted, topic = _intrinsics(camera), camera.info_topic
+        wanted, topic = intrinsics(camera), camera.info_topic
 
         def put(message: CameraInfo) -> None:
             try:
@@ -220,11 +224,6 @@ class PolicyNode(LifecycleNode):
     def close(self) -> None:
         """Stop thinking."""
         self._end()
-
-
-def _intrinsics(camera: CameraConfig) -> Intrinsics:
-    c = camera
-    return Intrinsics(c.width, c.height, c.fx, c.fy, c.cx, c.cy, c.roi, c.binning)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

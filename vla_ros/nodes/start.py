@@ -36,7 +36,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{missing} did not appear within {options.patience:.0f} s: what writes it does not run\n")
         return 1
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    return os.execvp(command[0], command)
+    try:
+        return os.execvpe(command[0], command, _environment(command[0]))
+    except OSError as error:
+        sys.stderr.write(f"{command[0]!r} cannot be started ({error.strerror}): is it the `python` of a camera?\n")
+        return 1
+
+
+def _environment(program: str) -> dict[str, str]:
+    """This one's; for a program of another installation, without the path by which the loader finds the ROS wheels of this one.
+
+    Two installations of the same libraries would be mixed in its process. Wheels of its own set the path that they need.
+    """
+    variables = dict(os.environ)
+    if program == sys.executable or "_ROS_WHEELS_BOOTSTRAP_COMPLETE" not in variables:
+        return variables
+    del variables["_ROS_WHEELS_BOOTSTRAP_COMPLETE"]
+    own = os.path.join(sys.prefix, "")
+    others = [path for path in variables.get("LD_LIBRARY_PATH", "").split(os.pathsep) if not path.startswith(own)]
+    return variables | {"LD_LIBRARY_PATH": os.pathsep.join(others)}
 
 
 def _bound_to(parent: int) -> bool:

@@ -19,6 +19,7 @@ from vla_ros.clock import SECOND
 from vla_ros.config import CameraConfig, Config
 from vla_ros.geometry import Array
 from vla_ros.nodes import convert
+from vla_ros.nodes.camera_topics import intrinsics, quality, to_view
 from vla_ros.nodes.client import Client, ServiceError
 from vla_ros.nodes.process import newest
 
@@ -76,8 +77,8 @@ class Rig:
         node.create_subscription(DiagnosticArray, "/arm/status", self._status, newest(depth=50))
         for name in cameras:
             camera = config.cameras[name]
-            topic = camera.image_topic
-            node.create_subscription(ImageMessage, topic, self._camera(name, camera), newest(depth=2))
+            topic, qos = camera.image_topic, quality(camera, depth=2)
+            node.create_subscription(ImageMessage, topic, self._camera(name, camera), qos)
 
     def now(self) -> int:
         """ROS time, ns."""
@@ -152,16 +153,16 @@ class Rig:
 
     def _status(self, message: DiagnosticArray) -> None:
         for status in convert.named(message, "arm") if self._noting else ():
-            wanted = convert.values(status).get("gripper_command")
+            wanted = convert.number(convert.values(status).get("gripper_command", ""))
             if wanted is not None:
-                self.notes.gripper_commands.append((self._seconds(message), float(wanted)))
+                self.notes.gripper_commands.append((self._seconds(message), wanted))
 
     def _camera(self, name: str, camera: CameraConfig) -> Any:
-        shape = camera.roi[3] // camera.binning, camera.roi[2] // camera.binning
+        wanted = intrinsics(camera)
 
         def see(message: ImageMessage) -> None:
             if self._noting:
-                small = shrunk(convert.to_image(message, shape))
+                small = shrunk(to_view(message, wanted))
                 self.notes.films.setdefault(name, []).append((self._seconds(message), small))
 
         return see
