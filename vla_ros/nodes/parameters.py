@@ -32,7 +32,8 @@ def read(node: Node, own: Mapping[str, str] | None = None) -> Config:
     if node.get_parameter("use_sim_time").value:
         raise ConfigError("use_sim_time is true: deadlines need a clock that does not stop or jump; start without it")
     own = dict(own or {})
-    given = {name: parameter.value for name, parameter in node._parameter_overrides.items()}
+    # rcl reads an empty list as a parameter without a value
+    given = {name: [] if p.value is None else p.value for name, p in node._parameter_overrides.items()}
     given = {name: value for name, value in given.items() if not name.startswith(_OF_ROS)}
     for name, text in ({_BASE: "file of the defaults: twin, robot, or a path"} | own).items():
         default = "twin" if name == _BASE else ""
