@@ -42,6 +42,7 @@ HOMES = {
 
 # Device SDKs, which are also only imported when the device is opened.
 SDKS = {
+    "cv2": ("calibration/*", "twin/board.py"),
     "kortex_api": ("arms/kortex*.py",),
     "pyrealsense2": ("cameras/realsense.py",),
     "pyk4a": ("cameras/azure_kinect.py",),
@@ -193,6 +194,8 @@ def test_every_folder_with_code_is_a_package():
         ("cameras/camera.py", "def f():\n    import pyrealsense2"),
         ("cameras/realsense.py", "import pyrealsense2"),
         ("nodes/camera.py", "def f():\n    import pyk4a"),
+        ("calibration/board.py", "import cv2"),
+        ("twin/render.py", "def f():\n    import cv2"),
     ],
 )
 def test_a_planted_violation_is_found(tmp_path, file, line):
@@ -214,6 +217,7 @@ def test_a_planted_violation_is_found(tmp_path, file, line):
         ("training/train.py", "import torch\nfrom vla_ros.networks import heads"),
         ("nodes/arm.py", "import rclpy\nfrom vla_ros.motion import servo"),
         ("cameras/realsense.py", "def f():\n    import pyrealsense2 as rs"),
+        ("calibration/board.py", "def f():\n    import cv2"),
         ("policy/manifest.py", "from safetensors.numpy import load_file"),
         ("cli.py", "from vla_ros import __version__, bringup"),
     ],

@@ -1,104 +1,218 @@
-"""What was measured becomes settings that the configuration takes, and says what it could not be."""
+"""What the kinds of calibration say, write and refuse, without a service."""
 
+from __future__ import annotations
+
+import argparse
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from rich.console import Console
 
-from vla_ros import bringup
-from vla_ros.calibration.latency import Lag, Track
-from vla_ros.commands import calibrate, chart
+from tests.calibration.studio import Twinned, session
+from vla_ros.calibration import hand_eye, intrinsics, table
+from vla_ros.calibration.board import BoardError, Detection
+from vla_ros.cli import make_parser
+from vla_ros.commands import (
+    calibrate_board,
+    calibrate_cell,
+    calibrate_hand_eye,
+    calibrate_intrinsics,
+    calibrate_pictures,
+    calibrate_table,
+)
+from vla_ros.commands import calibrate_views as views
 from vla_ros.commands.errors import CommandError
 from vla_ros.config import load
 
-LAGS = {
-    "servo.delay": Lag(0.0711, 0.0002, 1000),
-    "cameras.static.latency": Lag(0.0402, 0.0005, 300),
-    "cameras.wrist.latency": Lag(-0.0031, 0.0005, 300),
-    "servo.gripper_delay": Lag(0.0183, 0.001, 11),
-}
+QUIET = Console(quiet=True)
 
 
-def test_what_was_measured_is_a_configuration(tmp_path):
-    values, remarks = calibrate.settings(load(), LAGS)
-    file = tmp_path / "latency.yaml"
-    file.write_text(calibrate.overlay(values, LAGS, remarks), encoding="utf-8")
-    config = load("twin", file)
-    assert (config.servo.delay, config.servo.gripper_delay, config.servo.gain) == (0.0711, 0.0183, 4.0)
-    assert (config.cameras["static"].latency, config.cameras["wrist"].latency) == (0.0402, -0.0031)
-    assert file.read_text(encoding="utf-8").startswith("# Measured by `vla-ros calibrate latency`")
-    assert "servo.delay: +71.1 ± 0.2 ms, n = 1000" in file.read_text(encoding="utf-8")
+def parsed(*words):
+    return make_parser().parse_args(["calibrate", *words])
 
 
-def test_only_what_was_measured_is_written():
-    values, remarks = calibrate.settings(load(), {"cameras.static.latency": Lag(0.01, 0.001, 300)})
-    text = calibrate.overlay(values, {}, remarks)
-    assert yaml.safe_load(text) == {"cameras": {"static": {"latency": 0.01}}}
+def seen(run):
+    """The views of a session as a command has them, with a picture for each."""
+    twin = Twinned(run.config, run.name)
+    picture = twin.picture(run.stations[0].joints)
+    from vla_ros.calibration.board import points
+
+    index = {tuple(np.round(p, 6)): i for i, p in enumerate(points(run.config.board))}
+    found = [Detection(np.array([index[tuple(np.round(p, 6))] for p in v.points]), v.corners) for v in run.views]
+    return [views.Seen(SimpleNamespace(image=picture, tool=v.tool), d) for v, d in zip(run.views, found, strict=True)]
 
 
-def test_a_cameras_lag_is_added_to_what_was_already_taken_off():
-    config = load(overrides=["cameras.static.latency=0.03"])
-    assert calibrate.settings(config, LAGS)[0]["cameras.static.latency"] == pytest.approx(0.0702)
+def colours(path):
+    with Image.open(path) as picture:
+        return {colour for _, colour in picture.getcolors(1 << 20)}
 
 
-def test_a_gain_that_would_oscillate_is_lowered_and_said():
-    values, remarks = calibrate.settings(load(), {"servo.delay": Lag(0.15, 0.001, 1000)})
-    assert values["servo.gain"] < 4
-    assert any("servo.gain" in remark for remark in remarks)
-    assert load(overrides=[f"{name}={value}" for name, value in values.items()]).servo.delay == 0.15
+@pytest.mark.parametrize("kind", ["board", "intrinsics wrist", "hand-eye static", "table", "latency"])
+def test_every_kind_is_on_the_command_line(kind):
+    assert callable(parsed(*kind.split()).run)
 
 
-@pytest.mark.parametrize("delay", [0.25, -0.01])
-def test_a_delay_that_the_servo_cannot_work_with_is_said_and_not_written(delay):
-    values, remarks = calibrate.settings(load(), {"servo.delay": Lag(delay, 0.001, 1000)})
-    assert values == {}
-    assert "is not written" in remarks[0]
+def test_the_board_is_written(tmp_path, capsys):
+    pytest.importorskip("cv2")
+    assert parsed("board", "--output", str(tmp_path / "b.png"), "--set", "board.columns=6").run.__name__ == "run_board"
+    options = parsed("board", "--output", str(tmp_path / "b.png"))
+    assert calibrate_board.run_board(options) == 0
+    assert (tmp_path / "b.png").is_file()
+    assert "210.0 mm" in capsys.readouterr().out.replace("\n", " ")
+    with pytest.raises(CommandError, match="does not fit on A4"):
+        calibrate_board.run_board(parsed("board", "--set", "board.square=0.06"))
 
 
-def test_a_camera_later_than_the_schema_takes_is_not_written():
-    values, remarks = calibrate.settings(
-        load(overrides=["cameras.static.latency=0.4"]), {"cameras.static.latency": Lag(0.3, 0.001, 300)}
+@pytest.mark.parametrize("name", ["static", "wrist"])
+def test_the_twin_is_prepared_with_the_whole_sensor_and_a_board(name):
+    made = views.prepared(name, load())
+    config = load(overrides=made)
+    views.whole(name, config)
+    assert config.twin.board == ("base" if name == "wrist" else "tool")
+    assert config.cameras[name].rate == views.RATE
+    with pytest.raises(CommandError, match=f"cameras.{name}.binning=1"):
+        views.whole(name, load())
+
+
+def test_a_board_that_somebody_put_elsewhere_stays_there():
+    config = load(overrides=["twin.board=base", "twin.board_position=[0.5, 0.1, 0.02]"])
+    made = load(overrides=["twin.board=base", "twin.board_position=[0.5, 0.1, 0.02]", *views.prepared("wrist", config)])
+    assert made.twin.board_position == (0.5, 0.1, 0.02)
+
+
+def test_a_camera_that_there_is_not_is_refused():
+    with pytest.raises(CommandError, match="no camera 'head' in the configuration: known are static, wrist"):
+        views.prepared("head", load())
+
+
+def test_where_the_board_is_may_be_said():
+    config = load(overrides=["workspace.table=0.01"])
+    assert views.expected(None, "wrist", config).position[2] == pytest.approx(0.012)
+    told = views.expected([0.1, 0.2, 0.3, 0.0, 0.0, 0.0, 2.0], "static", config)
+    np.testing.assert_allclose(told.position, [0.1, 0.2, 0.3])
+    np.testing.assert_allclose(told.quaternion, [0, 0, 0, 1])
+    for wrong in ([0.1], [0.0] * 7):
+        with pytest.raises(CommandError, match="--board"):
+            views.expected(wrong, "wrist", config)
+
+
+def test_what_calibration_refuses_ends_the_command_with_its_words():
+    with pytest.raises(CommandError, match="not seen"), calibrate_cell.in_words():
+        raise BoardError("the board is not seen")
+
+
+@pytest.mark.parametrize("name", ["wrist", "static"])
+def test_a_hand_eye_calibration_is_written_with_its_picture(tmp_path, name):
+    pytest.importorskip("cv2")
+    run = session(name)
+    pictures = seen(run)
+    found = hand_eye.solve(views.views_of(pictures, run.config), run.lens, run.parent)
+    options = argparse.Namespace(camera=name, folder=tmp_path, json=tmp_path / "x.json")
+    calibrate_hand_eye._write(QUIET, options, found, pictures, run.config)
+    config = load("twin", calibration=tmp_path)
+    assert np.linalg.norm(np.array(config.cameras[name].position) - run.truth.position) < 0.2e-3
+    assert "views" in (tmp_path / f"{name}_pose.yaml").read_text().splitlines()[2]
+    assert {calibrate_pictures.GREEN, calibrate_pictures.RED, calibrate_pictures.BLUE} <= colours(
+        tmp_path / f"{name}_pose.png"
     )
-    assert values == {}
-    assert "cameras.static.latency" in remarks[0]
+    summary = json.loads((tmp_path / "x.json").read_text())["summary"]
+    assert summary["true_error_m"]["value"] < 0.2e-3
+    assert summary["leave_one_out_m"]["n"] == len(found.views)
+    assert any("taken at their word" in line for line in calibrate_hand_eye.words(found, 25))
 
 
-def test_the_configuration_is_that_of_the_service_where_it_runs_here(tmp_path):
-    told = load(overrides=[f"runtime={tmp_path}"])
-    assert calibrate.its_configuration(told) is told
-    bringup.prepare(load(overrides=["servo.rate=200"]), tmp_path)
-    assert calibrate.its_configuration(told).servo.rate == 200
+def test_slack_is_said():
+    pytest.importorskip("cv2")
+    from tests.calibration.studio import noisy
+
+    run = session("wrist")
+    found = hand_eye.solve(noisy(run.views, 0), run.lens, run.parent)
+    assert any("given slack of 0." in line for line in calibrate_hand_eye.words(found, 25))
 
 
-def test_devices_are_known_ones_in_the_order_of_the_configuration():
-    config = load()
-    assert calibrate.chosen(None, config) == ["static", "wrist", "arm", "gripper"]
-    assert calibrate.chosen(["gripper", "static"], config) == ["static", "gripper"]
-    with pytest.raises(CommandError, match="no device 'head'; known are static"):
-        calibrate.chosen(["head"], config)
+def test_intrinsics_are_written_with_their_picture(tmp_path):
+    pytest.importorskip("cv2")
+    run = session("wrist")
+    pictures = seen(run)
+    found = intrinsics.solve(calibrate_intrinsics.pictures_of(pictures, run.config))
+    options = argparse.Namespace(camera="wrist", folder=tmp_path, json=tmp_path / "x.json")
+    calibrate_intrinsics._write(QUIET, options, found, pictures, run.config)
+    assert load("twin", calibration=tmp_path).cameras["wrist"].fx == pytest.approx(found.lens.fx)
+    assert calibrate_pictures.BLUE in colours(tmp_path / "wrist.png")
+    entry = json.loads((tmp_path / "x.json").read_text())["summary"]["fx"]
+    assert entry["low"] < entry["value"] < entry["high"]
 
 
-def test_the_document_has_every_device_with_its_interval_or_its_refusal():
-    found = calibrate.Findings(lags=dict(LAGS), refusals={"servo.x": "servo.x: too dark"})
-    document = json.loads(json.dumps(calibrate.document(found, {"servo.delay": 0.0711})))
-    assert set(document) == {"summary", "items", "machine"}
-    summary = document["summary"]["servo.delay"]
-    assert summary["low"] < summary["value"] < summary["high"]
-    refused = next(item for item in document["items"] if item["setting"] == "servo.x")
-    assert refused["refused"].endswith("too dark")
+def test_few_cells_of_the_picture_are_said():
+    corners = np.zeros((4, 2))
+    found = intrinsics.Intrinsics(load_lens(), np.ones(4), 0.1, np.array([0.1]), (0,), (1,), 0.2, 0.5, corners, corners)
+    text = " ".join(calibrate_intrinsics.words(found, 2))
+    assert "20 % of the picture's cells" in text
+    assert "--by-hand" in text
+    assert "1 left out" in text
 
 
-def test_a_chart_shows_its_points_and_its_lines(tmp_path):
-    times = np.linspace(0, 1, 50)
-    track = Track(times, np.sin(7 * times))
-    curves = [chart.Curve(track.times, track.values), chart.Curve(times, track.values, True, chart.LINE)]
-    chart.draw(
-        [chart.Panel("a", curves, [0.5]), chart.Panel("empty", [chart.Curve(np.array([]), np.array([]))])],
-        tmp_path / "x.png",
-    )
-    with Image.open(tmp_path / "x.png") as picture:
-        colours = {colour for _, colour in picture.getcolors(100000)}
-        assert picture.size[0] == chart.WIDTH
-    assert {chart.POINTS, chart.LINE, chart.MARK} <= colours
+def load_lens():
+    from vla_ros.calibration.lens import configured
+
+    return configured(load().cameras["wrist"])
+
+
+def test_views_by_hand_count_when_the_board_stands_somewhere_else():
+    def found(shift, ids=(0, 1, 2, 3)):
+        return Detection(np.array(ids), np.array([[10.0, 10.0], [20.0, 10.0], [10.0, 20.0], [20.0, 20.0]]) + shift)
+
+    assert calibrate_intrinsics.steady(found(0.0), found(0.3), 640)
+    assert not calibrate_intrinsics.steady(found(0.0), found(3.0), 640)
+    assert not calibrate_intrinsics.steady(found(0.0), None, 640)
+    assert calibrate_intrinsics.elsewhere(found(0.0), found(50.0), 640)
+    assert not calibrate_intrinsics.elsewhere(found(0.0), found(10.0), 640)
+    assert calibrate_intrinsics.elsewhere(found(0.0), found(0.0, (5, 6, 7, 8)), 640)
+
+
+def touched():
+    places = table.places(load().workspace)
+    return [np.array([*place, 0.004 + 0.001 * place[1]]) for place in places]
+
+
+def test_the_table_is_written_with_its_picture(tmp_path):
+    points = touched()
+    found = table.fit(points, load().workspace)
+    options = argparse.Namespace(folder=tmp_path, json=tmp_path / "x.json")
+    calibrate_table._write(QUIET, options, found, points)
+    assert load("twin", calibration=tmp_path).workspace.table == pytest.approx(found.highest, abs=1e-5)
+    assert calibrate_pictures.GREEN in colours(tmp_path / "table.png")
+    assert json.loads((tmp_path / "x.json").read_text())["summary"]["height_m"]["n"] == 5
+
+
+def test_settings_for_a_touch_are_written_and_are_a_configuration(tmp_path):
+    options = parsed("table", "--prepare", str(tmp_path / "touch.yaml"), "--set", "workspace.table=0.01")
+    assert calibrate_table.run_table(options) == 0
+    config = load("twin", tmp_path / "touch.yaml")
+    assert table.may_touch(config)
+    assert config.workspace.table == pytest.approx(0.01 - table.SEARCH)
+    assert "twin" not in yaml.safe_load(
+        (tmp_path / "touch.yaml").read_text()
+    ) or config.twin.table_offset == pytest.approx(table.SEARCH)
+
+
+def test_a_service_that_keeps_the_fingers_off_the_table_is_not_asked_to_touch():
+    options = argparse.Namespace(touches=5)
+    with pytest.raises(CommandError, match="--prepare"):
+        calibrate_table.touch(QUIET, None, load(), options)
+
+
+def test_too_few_touches_are_refused_before_anything_is_started(tmp_path):
+    with pytest.raises(CommandError, match="at least 3"):
+        calibrate_table.run_table(parsed("table", "--touches", "2", "--folder", str(tmp_path)))
+
+
+def test_the_search_is_the_twins_settings():
+    config = load(overrides=calibrate_table.overrides(load(), 0.02))
+    assert table.may_touch(config)
+    assert config.workspace.table + config.twin.table_offset == pytest.approx(0.0)
+    assert config.twin.cleared

@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 
 from vla_ros.clock import SECOND
-from vla_ros.commands import calibrate
+from vla_ros.commands import calibrate_latency
 from vla_ros.nodes import convert
 from vla_ros.nodes.client import Client, ServiceError
 from vla_ros.nodes.process import newest
@@ -129,7 +129,9 @@ def cell(ros):
 def test_injected_delays_are_found_over_the_wire(cell):
     config = small_config()
     with Client() as client:
-        found = calibrate.measure(Console(quiet=True), client, config, ["static", "wrist", "arm", "gripper"], 4, 3)
+        found = calibrate_latency.measure(
+            Console(quiet=True), client, config, ["static", "wrist", "arm", "gripper"], 4, 3
+        )
     assert found.refusals == {}
     lags = {name: lag.value for name, lag in found.lags.items()}
     assert lags["servo.delay"] == pytest.approx(LATE["command"], abs=EXACT)

@@ -13,7 +13,14 @@ from vla_ros.policy.manifest import BundleError
 from vla_ros.runtime import RuntimeBusyError
 
 BAD_USAGE, INTERRUPTED, TERMINATED = 2, 130, 143
-EXTRAS = {"torch": "train", "onnx": "train", "onnxscript": "train", "matplotlib": "train", "pyarrow": "record"}
+EXTRAS = {
+    "torch": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "matplotlib": "train",
+    "pyarrow": "record",
+    "cv2": "calibrate",
+}
 """Optional packages, and the extra of this project that brings each."""
 
 

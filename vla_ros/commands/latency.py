@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from vla_ros.commands import clients
 from vla_ros.commands import live as live_service
-from vla_ros.commands.calibrate import its_configuration
+from vla_ros.commands.calibrate_cell import its_configuration
 from vla_ros.commands.errors import CommandError
 
 if TYPE_CHECKING:

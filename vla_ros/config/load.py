@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from vla_ros.config.calibration import CalibrationFileError, overlay
 from vla_ros.config.schema import Config
 
 _HERE = Path(__file__).parent
@@ -18,11 +19,11 @@ class ConfigError(Exception):
     """A configuration that cannot be used. The text names the file or option, the field and what is wrong with it."""
 
 
-def load(*sources: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """Configuration from `sources`, later ones winning, and then `overrides` of the form "limits.speed=0.1".
+def load(*sources: str | Path, overrides: Iterable[str] = (), calibration: str | Path | None = None) -> Config:
+    """Configuration from `sources`, later ones winning, then from the folder `calibration`, then `overrides` as "limits.speed=0.1".
 
-    A source is the path of a YAML file, or "twin" or "robot" for the file of that name in this package; the default is "twin".
-    Raises ConfigError.
+    A source is the path of a YAML file, or "twin" or "robot" for the file of that name in this package; the default is "twin". What
+    `vla-ros calibrate` wrote into the folder is put over them where it is of these cameras. Raises ConfigError.
     """
     values: dict[str, Any] = {}
     names = []
@@ -30,10 +31,21 @@ def load(*sources: str | Path, overrides: Iterable[str] = ()) -> Config:
         path = _HERE / f"{source}.yaml" if str(source) in ("twin", "robot") else Path(source)
         names.append(str(path))
         values = merge(values, _read(path))
+    if calibration is not None:
+        values = merge(values, _calibrated(calibration, values))
+        names.append(str(calibration))
     for override in overrides:
         values = merge(values, _parse(override))
         names.append(override)
     return validate(values, ", ".join(names))
+
+
+def _calibrated(folder: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    cameras = values.get("cameras")
+    try:
+        return overlay(folder, cameras if isinstance(cameras, Mapping) else {})
+    except CalibrationFileError as error:
+        raise ConfigError(str(error)) from None
 
 
 def validate(values: Mapping[str, Any], origin: str) -> Config:

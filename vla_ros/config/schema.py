@@ -336,6 +336,10 @@ class TwinConfig(Section):
     gripper_cancelled: bool = Field(
         False, description="whether streamed motion cancels a gripper command, as firmware 2.5 does; Kortex only"
     )
+    table_offset: float = Field(
+        0.0, ge=-0.05, le=0.05, description="m by which its table really is higher than workspace.table says"
+    )
+    cleared: bool = Field(False, description="whether the cubes stand at the edge of the table, in nobody's way")
     board: Literal["", "base", "tool"] = Field(
         "", description="frame that a calibration board is fixed to; empty: none"
     )

@@ -33,6 +33,7 @@ def figures(status: np.void, now: int, grasp: Grasp = Grasp.MOVING) -> dict[str,
         **{f"seam_jump_{unit}": value for unit, value in zip(("rad", "rad_s", "rad_s2", "rad_s3"), turn, strict=True)},
         "cycles": int(status["cycles"]),
         "missed": int(status["missed"]),
+        **{f"force_{axis}_n": float(n) for axis, n in zip("xyz", status["force"], strict=True)},
     }
 
 

@@ -17,8 +17,8 @@ from vla_ros import geometry, kinematics
 from vla_ros.clock import SECOND
 from vla_ros.config.schema import Config
 from vla_ros.geometry import Array, Pose
+from vla_ros.twin import board, scene, tasks
 from vla_ros.twin import gripper as mechanism
-from vla_ros.twin import scene, tasks
 from vla_ros.twin.controller.motion import Controller
 from vla_ros.values import JOINTS, ArmState
 
@@ -37,7 +37,7 @@ class Twin:
         self._make_controller = controller
         self.model = scene.build(config, OBJECTS)
         self.data = mujoco.MjData(self.model)
-        self.table = config.workspace.table
+        self.table = config.workspace.table + config.twin.table_offset
         self.fault = ""
         self._step = round(config.twin.timestep * SECOND)
         self._addresses = {o.name: self.model.joint(self.model.body(o.name).jntadr[0]).qposadr[0] for o in OBJECTS}
@@ -53,8 +53,10 @@ class Twin:
         joints = kinematics.inverse_kinematics(start_pose(episode))
         self.data.qpos[:JOINTS] = joints
         self.data.ctrl[:JOINTS] = joints
-        for name, cube in zip(tasks.NAMES, episode.cubes, strict=True):
-            self.place(name, np.array([cube.x, cube.y, self.table + tasks.CUBE / 2]), cube.yaw)
+        aside = self.config.twin.cleared or self.config.twin.board
+        for row, (name, cube) in enumerate(zip(tasks.NAMES, episode.cubes, strict=True)):
+            x, y = board.ASIDE[row] if aside else (cube.x, cube.y)
+            self.place(name, np.array([x, y, self.table + tasks.CUBE / 2]), cube.yaw)
         self.controller = self._make_controller(self.config, joints, now)
         mujoco.mj_forward(self.model, self.data)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vla_ros.config.schema import CameraConfig
 from vla_ros.geometry import Array
+from vla_ros.twin import board
 from vla_ros.twin.scene import delivered
 from vla_ros.values import Image
 
@@ -98,11 +99,16 @@ class RayRenderer:
         self._camera = model.camera(name).id
         self.directions = pinhole(self.shape, fx, fy, cx, cy)
         self._caster = Caster(model, len(self.directions))
+        self._board = board.painter(model, self._camera, (fx, fy, cx, cy), self.shape[1])
 
     def render(self, data: mujoco.MjData) -> Image:
         """The image (H, W, 3) uint8 RGB."""
         rays = self._cast(data)
-        return to_image(self._caster.colours() * self._caster.shade(rays).astype(np.float32)[:, None], self.shape)
+        colours = self._caster.colours()
+        if self._board is not None:
+            pixels, grey = self._board.reflectance(data, self._caster.geoms)
+            colours[pixels] = grey[:, None]
+        return to_image(colours * self._caster.shade(rays).astype(np.float32)[:, None], self.shape)
 
     def segment(self, data: mujoco.MjData) -> NDArray[np.int32]:
         """Which geom each pixel (H, W) shows; -1 is the sky."""
@@ -125,6 +131,8 @@ class GlRenderer:
     def __init__(self, model: mujoco.MjModel, camera: CameraConfig, name: str) -> None:
         height, width = camera.roi[3] // camera.binning, camera.roi[2] // camera.binning
         self._name = name
+        if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, board.NAME) >= 0:
+            raise RenderError("twin.board is painted by ray casting only: use twin.renderer=ray")
         try:
             self._renderer = mujoco.Renderer(model, height, width)
         except (AttributeError, ImportError, RuntimeError, mujoco.FatalError) as error:

@@ -16,7 +16,7 @@ import numpy as np
 from vla_ros import geometry, kinematics
 from vla_ros.config.schema import CameraConfig, Config
 from vla_ros.geometry import Array
-from vla_ros.twin import gripper
+from vla_ros.twin import board, gripper
 from vla_ros.twin.gripper import FINGER_BELOW_TOOL as FINGER_BELOW_TOOL
 from vla_ros.twin.shells import ARM_SHELLS, BASE_SHELLS, GRIPPER_SHELLS, Shell, camera_shell
 
@@ -84,6 +84,7 @@ def xml(config: Config, objects: Sequence[ObjectSpec]) -> str:
         parent: "".join(_camera(n, c) for n, c in config.cameras.items() if c.parent == parent)
         for parent in ("base", "tool")
     }
+    cameras["tool"] += board.geom(config, "tool")
     return f"""<mujoco model="kinova_gen3_2f85">
 <compiler angle="radian" autolimits="true"/>
 <option timestep="{config.twin.timestep}" integrator="implicitfast" cone="elliptic" impratio="10"/>
@@ -93,11 +94,11 @@ def xml(config: Config, objects: Sequence[ObjectSpec]) -> str:
 <light name="key" directional="true" pos="0.9 -0.6 1.6" dir="-0.35 0.45 -1" diffuse="0.6 0.6 0.6"
  castshadow="false"/>
 <light name="fill" directional="true" pos="0 1 2" dir="0.3 -0.6 -1" diffuse="0.2 0.2 0.2" castshadow="false"/>
-{_table(config)}{_shells(BASE_SHELLS, ARM_MASK)}{_arm(_gripper(cameras["tool"]))}{cameras["base"]}
+{_table(config)}{_shells(BASE_SHELLS, ARM_MASK)}{_arm(_gripper(cameras["tool"]))}{cameras["base"]}{board.geom(config, "base")}
 {"".join(_object(o, i) for i, o in enumerate(objects))}
 </worldbody>
 {_EQUALITIES}
-{_actuators()}
+{_actuators()}{board.text(config)}
 </mujoco>"""
 
 
@@ -119,7 +120,7 @@ def _shells(shells: Iterable[Shell], mask: str) -> str:
 def _table(config: Config) -> str:
     low, high = np.array(config.workspace.low), np.array(config.workspace.high)
     centre, half = (low + high) / 2, (high - low) / 2
-    top = config.workspace.table
+    top = config.workspace.table + config.twin.table_offset
     pose = f'type="box" pos="{centre[0]} {centre[1]} {top}" {NO_MASK}'
     return f"""
 <body name="floor" pos="0 0 {top - 0.76}">
