@@ -10,6 +10,7 @@ from vla_ros.nodes import launching
 
 ARGUMENTS = {
     "config": ("robot", "robot, or the path of a YAML file; several with spaces between, the later ones winning"),
+    "calibration": ("", "folder that `vla-ros calibrate` wrote; empty: none, the configuration's own numbers"),
     "policy": ("", "a bundle's folder or name, or constant:x,y,z; empty: policy.bundle of the configuration"),
     "cameras": ("", "driver of every camera, as topic for nodes of others; empty: as the configuration says"),
     "address": ("", "of the arm; empty: arm.address of the configuration"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vla_ros import bringup
+from vla_ros.commands import sources
 from vla_ros.commands.errors import CommandError
 from vla_ros.config import Config, load
 
@@ -72,6 +73,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=("twin", "kortex"),
         help="how the twin's arm is met: directly (default), or by the real arm's protocol",
     )
+    sources.add_calibration(parser)
     parser.add_argument("--verbose", action="store_true", help="show what every process says")
 
 
@@ -79,7 +81,8 @@ def configuration(options: argparse.Namespace) -> Config:
     """The configuration that the options describe. Raises ConfigError, and CommandError for another robot than the twin."""
     short = {"policy.bundle": options.policy, "twin.seed": options.seed, "twin.renderer": options.renderer}
     overrides = [f"{name}={value}" for name, value in short.items() if value is not None]
-    config = load(*(options.config or ["twin"]), overrides=[*_met(options), *options.set, *overrides])
+    settings = [*_met(options), *options.set, *overrides]
+    config = load(*(options.config or ["twin"]), overrides=settings, calibration=options.calibration)
     if config.arm.driver != "twin" and not config.twin.kortex:
         raise CommandError(
             f"arm.driver is {config.arm.driver!r}: this command runs the twin only; --arm kortex meets it by Kortex"

@@ -55,14 +55,15 @@ def description(arguments: Arguments, settings: Mapping[str, str], enable: bool)
 def configuration(given: Mapping[str, str], settings: Mapping[str, str]) -> Config:
     """The configuration that the launch arguments describe. Raises ConfigError.
 
-    `config` may name several sources, quoted as in a shell, the later ones winning; `cameras` is the driver of every camera.
+    `config` may name several sources, quoted as in a shell, the later ones winning; `calibration` is a folder that
+    `vla-ros calibrate` wrote; `cameras` is the driver of every camera.
     """
     sources = shlex.split(given["config"])
     chosen = {setting: given[name] for name, setting in settings.items() if given[name]}
     if given.get("cameras"):
         chosen |= {f"cameras.{name}.driver": given["cameras"] for name in load(*sources).cameras}
     overrides = [f"{setting}={value}" for setting, value in chosen.items()]
-    return load(*sources, overrides=overrides)
+    return load(*sources, overrides=overrides, calibration=given.get("calibration") or None)
 
 
 def service(config: Config, instruction: str, enable: bool) -> list[Any]:
