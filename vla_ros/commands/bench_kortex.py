@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,22 +30,24 @@ if TYPE_CHECKING:
     from vla_ros.arms.kortex import KortexArm
     from vla_ros.commands.measure import Bound, Figures
     from vla_ros.config import Config
-    from vla_ros.evaluation.proof import Motion
 
 ROUND_TRIP = 0.3
 """ms, median of calls one after the other."""
 WATCHDOG = 150.0
-"""ms from the servo's last breath until the arm is told to stand."""
+"""ms from the servo's last breath until the controller commands no motion any more."""
 TAKE_UP = 75.0
-"""ms that may pass behind the connection's time-out: the arm looks every 25 ms, and begins to brake smoothly."""
+"""ms that may pass behind the connection's time-out: the controller looks every 25 ms, and brakes smoothly."""
 CALLS, WARM_UP = 2000, 200
 HANGS = 6
 """Times that the servo hangs, with the watchdog and without."""
 SEED = 1_000_001
-SLOWED = 0.8
-"""Share of its speed below which the tool counts as braking."""
-STANDS = 0.004
-"""m/s below which the tool stands."""
+COMMANDED, MEASURED = 2e-5, 5e-4
+"""m that the tool may still go, by command and as measured, where it stands."""
+SETTLED = 100 * MILLISECOND
+MOVING = 0.005
+"""m/s from which on there was a motion to end."""
+LOOK = 4 * MILLISECOND
+"""Between two looks at what the controller commands: physics publishes as often."""
 SWAY = 0.02
 """m/s, amplitude of the motion that is streamed."""
 
@@ -84,7 +87,7 @@ def run_kortex(options: argparse.Namespace) -> int:
     if options.hangs > 0:
         found = hangs(console, options, config)
         figures += found
-        limits = {"watchdog_braking": WATCHDOG, "timeout_braking": 1e3 * config.deadlines.connection + TAKE_UP}
+        limits = {"watchdog_commanded": WATCHDOG, "timeout_commanded": 1e3 * config.deadlines.connection + TAKE_UP}
         bounds += [
             Bound(f.name, f"{f.text}, largest", f.quantiles()[-1], limits[f.name], n=len(f.values))
             for f in found
@@ -209,12 +212,49 @@ def _streamed(
     return errors, (np.diff(stamps) / MILLISECOND).tolist()
 
 
+class Witness:
+    """Looks over a session of its own where the controller commands the tool to be, until `close`."""
+
+    def __init__(self, config: Config) -> None:
+        from vla_ros.arms import kortex_sdk
+        from vla_ros.arms.kortex_link import Link
+
+        self._link, self._config = Link(kortex_sdk.load()), config
+        self._link.open(config.arm, config.deadlines.connection, udp=True)
+        self._seen: list[tuple[int, float, float, float]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def take(self) -> tuple[Any, Any]:
+        """Stamps (n,) ns and positions (n, 3) m since the last take."""
+        seen, self._seen = self._seen, []
+        return np.array([s[0] for s in seen], np.int64), np.array([s[1:] for s in seen], np.float64).reshape(-1, 3)
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._ended.set()
+        self._thread.join(1.0)
+        self._link.close()
+
+    def _run(self) -> None:
+        clock, timeout = MonotonicClock(), self._config.arm.call_timeout
+        while not self._ended.is_set():
+            due = clock.now() + LOOK
+            answer = self._link.call(self._link.cyclic.RefreshFeedback, timeout=timeout)
+            if answer.ok:
+                base = answer.value.base
+                place = base.commanded_tool_pose_x, base.commanded_tool_pose_y, base.commanded_tool_pose_z
+                self._seen.append((clock.now(), *place))
+            clock.sleep_until(due)
+
+
 @dataclass(frozen=True)
 class Ending:
-    """How a motion ended behind a cause, ms: until the tool had slowed down, until it stood, and its speed before, m/s."""
+    """How a motion ended behind a cause, ms: until the controller commanded none, until the tool stood; its speed before, m/s."""
 
-    braking: float
-    rest: float
+    commanded: float
+    measured: float
     speed: float
 
 
@@ -231,31 +271,34 @@ def hangs(console: Console, options: argparse.Namespace, config: Config) -> list
     with (
         Progress(console=console, transient=True) as progress,
         kills.stage(config, horizon(config.policy.bundle), said) as staged,
+        contextlib.closing(Witness(config)) as witness,
     ):
         bar = progress.add_task("the servo hangs", total=2 * options.hangs)
         for number in range(options.hangs):
             for name, endings in found.items():
-                ending = _hung(staged, SEED + number, name == "timeout")
+                ending = _hung(staged, witness, SEED + number, name == "timeout")
                 endings += [ending] if ending else []
                 progress.advance(bar)
     texts = {
-        "watchdog": "the servo hangs, the watchdog stops the arm",
+        "watchdog": "servo hangs, the watchdog stops the arm",
         "timeout": "servo and watchdog hang, the arm's own time-out",
     }
+    words = {"commanded": "the controller commands no motion", "measured": "the tool stands"}
     return [
         Figures(f"{name}_{what}", f"{text}: until {word}", [getattr(e, what) for e in found[name]])
         for name, text in texts.items()
-        for what, word in (("braking", "it brakes"), ("rest", "it stands"))
+        for what, word in words.items()
     ] + [Figures("hung_speed", "mm/s before that", [1e3 * e.speed for e in found["watchdog"] + found["timeout"]])]
 
 
-def _hung(staged: Any, seed: int, watchdog_too: bool) -> Ending | None:
+def _hung(staged: Any, witness: Witness, seed: int, watchdog_too: bool) -> Ending | None:
     """One hang in the approach of a pick; None where the pick did not come so far."""
     from vla_ros.commands import kills
     from vla_ros.evaluation.proof import Phase
 
     pids = staged.live.service.pids()
     stopped = ["servo", *(["watchdog"] if watchdog_too else [])]
+    witness.take()
     cause = kills.brought_to(staged, kills.Blow("servo", False, Phase.APPROACH), seed)
     if cause is None:
         return None
@@ -265,24 +308,36 @@ def _hung(staged: Any, seed: int, watchdog_too: bool) -> Ending | None:
     for name in reversed(stopped):
         os.kill(pids[name], signal.SIGCONT)
     staged.live.client.sleep(kills.AFTER)
-    return ending(staged.watcher.take().motion, cause)
+    motion = staged.watcher.take().motion
+    return ending(witness.take(), (motion.stamps, motion.positions), cause)
 
 
-def ending(motion: Motion, cause: int) -> Ending | None:
-    """How the motion ended that was under way at `cause` (ns); None where there was none, or it did not end."""
-    stamps, positions = motion.stamps, motion.positions
-    if len(stamps) < 4:
+def ending(commanded: tuple[Any, Any], measured: tuple[Any, Any], cause: int) -> Ending | None:
+    """How the motion ended that was under way at `cause` (ns), from stamps and positions; None where there was none or it went on."""
+    speed = _speed(*commanded, cause)
+    told, stood = rest(*commanded, cause, COMMANDED), rest(*measured, cause, MEASURED)
+    if speed < MOVING or told is None or stood is None:
         return None
-    speeds = np.linalg.norm(np.diff(positions, axis=0), axis=1) / np.maximum(np.diff(stamps) / SECOND, 1e-6)
-    times = stamps[1:]
-    before = (times > cause - 30 * MILLISECOND) & (times <= cause + 30 * MILLISECOND)
-    if not before.any():
-        return None
-    speed = float(np.median(speeds[before]))
-    behind = times > cause
-    slowed = behind & (speeds < SLOWED * speed)
-    standing = behind & (speeds < STANDS)
-    if speed < 2 * STANDS or not slowed.any() or not standing.any():
-        return None
-    moments = [float((times[mask][0] - cause) / MILLISECOND) for mask in (slowed, standing)]
-    return Ending(moments[0], moments[1], speed)
+    return Ending((told - cause) / MILLISECOND, (stood - cause) / MILLISECOND, speed)
+
+
+def rest(stamps: Any, positions: Any, cause: int, near: float) -> int | None:
+    """When (ns) what moved at `cause` had come, for good, `near` (m) to where it ended; None where it never stood for SETTLED."""
+    behind = stamps > cause
+    stamps, positions = stamps[behind], positions[behind]
+    for k in range(len(stamps)):
+        window = (stamps >= stamps[k]) & (stamps <= stamps[k] + SETTLED)
+        if stamps[-1] < stamps[k] + SETTLED:
+            return None
+        if float(np.linalg.norm(positions[window] - positions[k], axis=1).max()) <= near:
+            return int(stamps[k])
+    return None
+
+
+def _speed(stamps: Any, positions: Any, cause: int) -> float:
+    """m/s around a moment."""
+    around = np.flatnonzero(np.abs(stamps - cause) <= 30 * MILLISECOND)
+    if len(around) < 2:
+        return 0.0
+    first, last = around[0], around[-1]
+    return float(np.linalg.norm(positions[last] - positions[first]) * SECOND / (stamps[last] - stamps[first]))

@@ -22,7 +22,7 @@ from vla_ros.shared import Block, BlockError
 
 log = logging.getLogger("watchdog")
 
-PERIOD = 10 * MILLISECOND
+PERIOD = 5 * MILLISECOND
 REPEAT = 100 * MILLISECOND
 """Between two Stops while the servo stays silent."""
 
