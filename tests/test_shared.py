@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from vla_ros.shared import Block, BlockError
+from vla_ros.shared import PLACES, Block, BlockError
 
 DTYPE = np.dtype([("stamp", "i8"), ("values", "f8", (200,)), ("name", "S16")])
 
@@ -74,10 +74,7 @@ def test_a_torn_value_is_never_seen_beside_a_writer_that_never_rests(tmp_path, w
     reader = Block.attach(tmp_path / "block", DTYPE)
     seen, last, end = 0, 0, time.monotonic() + 2
     while time.monotonic() < end:
-        got = reader.read()
-        if got is None:
-            continue
-        sequence, value = got
+        sequence, value = reader.read()
         assert (value["values"] == value["stamp"]).all()
         assert value["name"] == str(int(value["stamp"])).encode()
         assert sequence == int(value["stamp"]) >= last
@@ -89,16 +86,26 @@ def test_the_last_value_of_a_killed_writer_stays(tmp_path, writer):
     reader = Block.attach(tmp_path / "block", DTYPE)
     os.kill(writer.pid, signal.SIGKILL)
     writer.wait()
-    got = reader.read()
-    assert got is None or (got[1]["values"] == got[1]["stamp"]).all()
+    _, value = reader.read()
+    assert (value["values"] == value["stamp"]).all()
     assert (tmp_path / "block").exists()
     assert not reader.replaced()
 
 
-def test_a_writer_that_died_within_a_write_leaves_nothing_readable(tmp_path):
+@pytest.mark.parametrize("written", [1, 2, 3])
+def test_a_writer_that_hangs_or_dies_within_a_write_leaves_the_value_before(tmp_path, written):
     block = Block.create(tmp_path / "block", DTYPE)
-    block.write(record(1))
-    block._sequence[0] += 1  # where a kill between the two counts leaves it
+    for number in range(1, written + 1):
+        block.write(record(number))
+    block._values[(written + 1) % PLACES]["values"][:50] = -1.0  # as far as it came; it has not counted on
+    sequence, value = Block.attach(tmp_path / "block", DTYPE).read()
+    assert sequence == written
+    assert (value["values"] == written).all()
+
+
+def test_nothing_is_readable_of_a_first_write_that_was_not_finished(tmp_path):
+    block = Block.create(tmp_path / "block", DTYPE)
+    block._values[1]["values"][:50] = -1.0
     assert Block.attach(tmp_path / "block", DTYPE).read() is None
 
 

@@ -1,8 +1,9 @@
 """Latest-value blocks between processes: one writer, any number of readers, one mmap'd file with a sequence counter.
 
 A plain file and not `multiprocessing.shared_memory`, which unlinks a block when a reader dies. A block holds the newest value of
-one numpy dtype; a reader gets a consistent copy or nothing new, and never waits for the writer (a seqlock: the counter is odd
-while the writer is inside; Lameter 2005).
+one numpy dtype, in PLACES by turns: the writer fills the one behind the newest, and then counts on. So a reader gets a whole value
+whatever happens to the writer, which may be stopped, killed or kept waiting in the middle of a write; a copy that took so long that
+the writer may have come round is made again.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_MAGIC = b"VLAB"
+_MAGIC = b"VLA2"
 _HEADER = struct.Struct("<4sI32sQ")
 _DATA = 64
+PLACES = 4
 _ATTEMPTS = 1000
 
 
@@ -33,6 +35,10 @@ def _fingerprint(dtype: np.dtype[Any]) -> bytes:
     return hashlib.sha256(repr(dtype.descr).encode() + str(dtype.shape).encode()).digest()
 
 
+def _size(dtype: np.dtype[Any]) -> int:
+    return _DATA + PLACES * dtype.itemsize
+
+
 class Block:
     """The newest value of `dtype` (a structured or plain numpy dtype) in the file `path`."""
 
@@ -42,7 +48,7 @@ class Block:
         self._closed = False
         self._memory = memory
         self._sequence: NDArray[np.uint64] = np.frombuffer(memory, np.uint64, 1, 40)
-        self._value: NDArray[Any] = np.frombuffer(memory, dtype, 1, _DATA)
+        self._values: NDArray[Any] = np.frombuffer(memory, dtype, PLACES, _DATA)
 
     @classmethod
     def create(cls, path: Path, dtype: np.dtype[Any]) -> Block:
@@ -51,8 +57,8 @@ class Block:
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.ftruncate(descriptor, _DATA + dtype.itemsize)
-            memory = mmap.mmap(descriptor, _DATA + dtype.itemsize)
+            os.ftruncate(descriptor, _size(dtype))
+            memory = mmap.mmap(descriptor, _size(dtype))
             inode = os.fstat(descriptor).st_ino
         finally:
             os.close(descriptor)
@@ -77,7 +83,7 @@ class Block:
         other = BlockError(f"shared block {path} holds another layout: stop every vla_ros process and start again")
         try:
             status = os.fstat(descriptor)
-            if status.st_size != _DATA + dtype.itemsize:
+            if status.st_size != _size(dtype):
                 raise other
             memory = mmap.mmap(descriptor, status.st_size)
         finally:
@@ -90,7 +96,7 @@ class Block:
     @property
     def sequence(self) -> int:
         """How many values were written; 0 before the first."""
-        return int(self._sequence[0]) // 2
+        return int(self._sequence[0])
 
     def replaced(self) -> bool:
         """Whether the file is gone or another writer made it anew: attach again."""
@@ -100,22 +106,20 @@ class Block:
             return True
 
     def write(self, value: NDArray[Any] | np.void) -> None:
-        """Publish one value. Only one process may write a block."""
-        self._sequence[0] += 1
-        self._value[0] = value
-        self._sequence[0] += 1
+        """Publish one value. Only one thread may write a block."""
+        following = int(self._sequence[0]) + 1
+        self._values[following % PLACES] = value
+        self._sequence[0] = following
 
     def read(self) -> tuple[int, Any] | None:
-        """(sequence, a copy of the newest value), or None before the first, or when the writer died while writing."""
+        """(sequence, a copy of the newest value), or None before the first."""
         for _ in range(_ATTEMPTS):
-            before = int(self._sequence[0])
-            if before == 0:
+            sequence = int(self._sequence[0])
+            if sequence == 0:
                 return None
-            if before % 2:
-                continue
-            value = self._value[0].copy()
-            if int(self._sequence[0]) == before:
-                return before // 2, value
+            value = self._values[sequence % PLACES].copy()
+            if int(self._sequence[0]) - sequence < PLACES - 1:
+                return sequence, value
         return None
 
     def close(self, unlink: bool = False) -> None:
@@ -126,6 +130,6 @@ class Block:
         if unlink and not self.replaced():
             with contextlib.suppress(FileNotFoundError):
                 self.path.unlink()
-        del self._sequence, self._value
+        del self._sequence, self._values
         with contextlib.suppress(BufferError):
             self._memory.close()

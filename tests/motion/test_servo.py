@@ -12,7 +12,7 @@ from vla_ros.kinematics import HOME
 from vla_ros.motion import blocks
 from vla_ros.motion.cycle import Requests
 from vla_ros.motion.servo import Mailbox, Servo
-from vla_ros.shared import Block
+from vla_ros.shared import PLACES, Block
 from vla_ros.values import Mode, Trace, Verdict
 
 from .simulator import CONFIG, PERIOD, START, Arm, Bench
@@ -218,8 +218,7 @@ def test_a_node_that_died_within_a_write_asks_for_nothing(box, node):
     node.ask("enable")
     box.read(START)
     node.record["stop"] = 5
-    node.request._value[0] = node.record[0]
-    node.request._sequence[0] += 1
+    node.request._values[(node.request.sequence + 1) % PLACES] = node.record[0]  # it has not counted on
     assert box.read(START).requests == Requests()
 
 
