@@ -22,8 +22,15 @@ def get_connections(robot: Robot, call: Call) -> Any:
     """Every open session."""
     reply = Session.ConnectionList()
     for session in robot.sessions:
-        reply.connection.add(connection_identifier=session.identifier, connection_information=str(session.peer))
+        reply.connection.add(connection_identifier=session.identifier, connection_information=_said(session.peer))
     return reply
+
+
+def _said(peer: object) -> str:
+    """A connection in words: tcp 127.0.0.1:55668."""
+    if isinstance(peer, tuple) and len(peer) == 3:
+        return f"{peer[0]} {peer[1]}:{peer[2]}"
+    return str(peer)
 
 
 CALLS: dict[str, Handler] = {
