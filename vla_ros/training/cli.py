@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from vla_ros.policy.manifest import BundleError, Manifest, load_manifest
+from vla_ros.policy.manifest import Action, BundleError, Manifest, load_manifest
 from vla_ros.policy.policy import find_bundle
 
 
@@ -139,7 +141,7 @@ def table(manifest: Manifest) -> Table:
         ),
         "history": f"{history.window} frames, {history.stride_ms:g} ms apart",
         "chunk": f"{chunk.length} steps of {chunk.step_ms:g} ms, {chunk.execute} may be played",
-        "step": f"at most {_list(action.high[:3])} m, {_list(action.high[3:])} rad",
+        "step": _reach(action),
         "labels": f"{action.label}, from the {action.anchor} pose",
         "training": "\n".join(f"{name}: {value}" for name, value in manifest.training.items()),
         "verification": "\n".join(f"{name}: {value}" for name, value in manifest.verification.items()),
@@ -149,5 +151,16 @@ def table(manifest: Manifest) -> Table:
     return drawn
 
 
-def _list(values: tuple[float, ...]) -> str:
+def _reach(action: Action) -> str:
+    """The largest step, where there is one."""
+    high = action.stages.inverse(np.ones((1, 7)))[0]
+    clips = any(stage.kind == "range" for stage in action.stages.stages)
+    return (
+        f"at most {_list(high[:3])} m, {_list(high[3:6])} rad, in the {action.frame}'s frame"
+        if clips
+        else "not clipped"
+    )
+
+
+def _list(values: Iterable[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)

@@ -16,7 +16,7 @@ from vla_ros.networks.backbones.kosmos2 import PIXEL_MEAN, PIXEL_STD, Kosmos2Bac
 
 
 class Kosmos2Graph(nn.Module):
-    """images: one (1, 224, 224, 3) uint8 per camera, in their order; tail (1, T, D); end (1,) int64, the action token's place in it."""
+    """Takes images, (1, 224, 224, 3) uint8 per camera, in their order; tail (1, T, D); end (1,) int64, where the action token is."""
 
     def __init__(self, eye: Kosmos2Backbone, cameras: int) -> None:
         super().__init__()
