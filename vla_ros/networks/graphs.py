@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from vla_ros.policy.manifest import Graph, sha256
 from vla_ros.policy.manifest import Tensor as Input
@@ -21,22 +21,6 @@ LARGE = 1_800_000_000
 """Bytes of weights from which they lie in a file of their own: a protobuf message ends at 2 GiB."""
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16"]
 TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-class Cast(nn.Module):
-    """A module that computes in `precision`, between inputs and outputs in float32: whole numbers pass as they are."""
-
-    def __init__(self, module: nn.Module, precision: Precision) -> None:
-        super().__init__()
-        self.kind = TYPES[precision]
-        self.module = module.to(self.kind)
-
-    def forward(self, *inputs: Tensor) -> Any:
-        """The module's outputs."""
-        outputs = self.module(*(x.to(self.kind) if x.dtype == torch.float32 else x for x in inputs))
-        many = outputs if isinstance(outputs, tuple) else (outputs,)
-        cast = tuple(y.to(torch.float32) if y.is_floating_point() else y for y in many)
-        return cast if isinstance(outputs, tuple) else cast[0]
 
 
 def write_graph(

@@ -7,7 +7,7 @@ gigabyte costs what a sentence reads of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,17 @@ class TailTable:
             )
         return ids
 
+    @property
+    def pieces_known(self) -> int:
+        """How many pieces there are rows for."""
+        return int(self._rows.get_shape()[0])
+
     def text(self, sentence: str) -> Tail:
         """The text input of an instruction. Raises InstructionError."""
-        ids = self.pieces(sentence)
+        return self.tail(self.pieces(sentence))
+
+    def tail(self, ids: Sequence[int]) -> Tail:
+        """The text input of these pieces, at most T - 1."""
         rows = [self._rows[i : i + 1][0] for i in ids]
         filled = np.stack([*rows, self._action]).astype(np.float32) * self._scale
         tail = np.zeros(self.shape, np.float32)
