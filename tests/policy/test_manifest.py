@@ -124,3 +124,10 @@ def test_a_missing_camera_is_named(bundle: Path) -> None:
 @pytest.mark.parametrize("roi", [[398, 175, 480, 320], [0, 0, 1280, 720], [390, 171, 496, 328]])
 def test_more_than_is_wanted_is_enough(bundle: Path, roi: list[int]) -> None:
     check(load_manifest(bundle), load("twin", overrides=[f"cameras.static.roi={roi}", "cameras.static.binning=1"]))
+
+
+def test_a_bundle_that_was_never_verified_is_refused_unless_told(bundle: Path) -> None:
+    manifest = load_manifest(changed(bundle, lambda v: v.update(verification={})))
+    with pytest.raises(BundleError, match=r"never verified.*policy\.unverified=true"):
+        check(manifest, CONFIG)
+    check(manifest, load("twin", overrides=["policy.unverified=true"]))

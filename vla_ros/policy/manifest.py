@@ -273,7 +273,12 @@ def _check_file(path: Path, digest: str) -> None:
 
 
 def check(manifest: Manifest, config: Config) -> None:
-    """Raise BundleError unless the robot and the cameras of `config` are what the policy was trained with."""
+    """Raise BundleError unless the policy was verified, and the robot and the cameras of `config` are what it was trained with."""
+    if not manifest.verification and not config.policy.unverified:
+        raise BundleError(
+            f"policy {manifest.name} was never verified: export or import it again, which does it, "
+            "or serve it all the same with policy.unverified=true"
+        )
     _same("robot.name", manifest.robot.name, "robot", config.robot, "Choose a policy trained for this robot.")
     _same("robot.tool", manifest.robot.tool, "the tool", TOOL, "Choose a policy trained for this tool.")
     if manifest.robot_state:  # a policy may do without
