@@ -1,7 +1,6 @@
 """TensorRT engines, really built, ahead of time and without a GPU: TensorRT-RTX needs none."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 rtx = pytest.importorskip("tensorrt_rtx_bindings", reason="tensorrt-rtx is not installed")
 onnx = pytest.importorskip("onnx")
 
-from vla_ros.policy.engines import EngineError, cache, tensorrt_build, tensorrt_bundle, tensorrt_engine  # noqa: E402
+from vla_ros.policy.engines import EngineError, cache, tensorrt_bundle, tensorrt_engine  # noqa: E402
 from vla_ros.policy.engines.tensorrt_build import build  # noqa: E402
 from vla_ros.policy.engines.tensorrt_bundle import bundle_engines, check_precision, check_targets  # noqa: E402
 from vla_ros.policy.engines.tensorrt_library import find_library  # noqa: E402
@@ -21,7 +20,6 @@ from .engines import DEMO, KINDS, graph_of, rehash, save_graph  # noqa: E402
 
 TARGETS = ("sm_80", "sm_86", "sm_89", "sm_120")
 LIBRARY = find_library("tensorrt_rtx")
-RELEASE = Path(__file__).resolve().parent.parent / "networks/kosmos_lstm_w8"
 node = onnx.helper.make_node
 
 
@@ -83,73 +81,6 @@ def test_the_demo_builds_for_every_target(tmp_path: Path) -> None:
         ("decide", True, TARGETS),
     ]
     assert all(len(cache.read(e.path)) > 1_000_000 for e in engines)
-
-
-@pytest.fixture(scope="module")
-def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The bundle of a tiny released checkpoint in any precision, made once each; that it computes the same is tested elsewhere."""
-    pytest.importorskip("torch")
-    pytest.importorskip("transformers")
-    pytest.importorskip("onnxscript")
-    folder = Path(shutil.copytree(RELEASE, tmp_path_factory.mktemp("family") / "release"))
-    return lambda precision: _imported(folder, precision)
-
-
-def _imported(folder: Path, precision: str) -> Path:
-    from vla_ros.networks import release_export
-    from vla_ros.networks.release_facts import TEMPLATE
-
-    output = folder / precision
-    if not output.exists():
-        _tokenizer().save(str(folder / "kosmos-2/tokenizer.json"))
-        (folder / "facts.yaml").write_text(TEMPLATE)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(release_export, "verify", lambda *a, **k: {})
-            files = (folder / "checkpoint.pt", folder / "config.json", folder / "kosmos-2", folder / "facts.yaml")
-            release_export.import_release(*files, output, precision)
-    return output
-
-
-def _tokenizer() -> Any:
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<grounding>"]
-    words = ["▁An", "▁image", "▁of", "▁a", "▁robot", "▁pick", "▁up", "▁the", "▁red", "▁cube", "▁"]
-    tokenizer = Tokenizer(models.Unigram([(w, 0.0) for w in special] + [(w, -2.0) for w in words], unk_id=3))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    tokenizer.add_special_tokens([*special[:4], AddedToken(special[4])])
-    return tokenizer
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_the_family_builds_for_every_target_in_every_precision(family, precision: str, tmp_path: Path) -> None:
-    folder = family(precision)
-    engines = made(folder, output=tmp_path)
-    check_precision(load_manifest(folder), precision)
-    assert [e.key.precision for e in engines] == [precision, "fp32"]
-    assert all(e.key.targets == TARGETS and e.built for e in engines)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_the_engine_takes_and_gives_what_the_manifest_says(family, precision: str) -> None:
-    folder = family(precision)
-    manifest = load_manifest(folder)
-    for name, graph in manifest.graphs.items():
-        network = tensorrt_build._parse(LIBRARY, folder / graph.file, name).network
-        inputs = [network.get_input(i) for i in range(network.num_inputs)]
-        assert [(t.name, tuple(t.shape), rtx.nptype(t.dtype)) for t in inputs] == [
-            (t.name, t.shape, np.dtype(t.dtype).type) for t in graph.inputs
-        ]
-        assert tuple(network.get_output(i).name for i in range(network.num_outputs)) == graph.outputs
-        assert all(network.get_output(i).dtype in (rtx.float32, rtx.int64) for i in range(network.num_outputs))
-
-
-@pytest.mark.slow
-def test_bf16_is_refused_for_a_gpu_that_has_none(family) -> None:
-    with pytest.raises(EngineError, match=r"graphs\.encode computes in bf16, which sm_75 cannot: it begins with sm_80"):
-        made(family("bf16"), "sm_75", "sm_89")
 
 
 def test_pictures_go_straight_into_a_cast(tmp_path: Path) -> None:

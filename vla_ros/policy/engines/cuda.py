@@ -71,7 +71,7 @@ class Recording:
 
 
 class Gpu:
-    """The first GPU and a stream of its own. To be used by the thread that opened it. Raises EngineError where there is none."""
+    """The first GPU and a stream of its own. To be used by a thread that has entered it. Raises EngineError where there is none."""
 
     def __init__(self) -> None:
         self._driver = _load()
@@ -85,20 +85,25 @@ class Gpu:
         self.name = name.value.decode()
         self.target = f"sm_{major}{minor}"
         self.driver = _driver_version() or f"CUDA {self._number('cuDriverGetVersion')}"
-        _enter(self._driver, device)
+        self._context = _context(self._driver, device)
+        self.enter()
         self.stream = self._pointer("cuStreamCreate", _NON_BLOCKING)
+
+    def enter(self) -> None:
+        """Make this thread one that uses the GPU."""
+        _check(self._driver, "cuCtxSetCurrent", self._context)
 
     def allocate(self, size: int) -> Memory:
         """Memory on the GPU."""
         pointer = c_uint64()
         _check(self._driver, "cuMemAlloc_v2", ctypes.byref(pointer), size)
-        return Memory(pointer.value, size, self._driver.cuMemFree_v2)
+        return Memory(pointer.value, size, self._freeing("cuMemFree_v2"))
 
     def pin(self, size: int) -> Memory:
         """Memory on the host that the GPU reads and writes by itself."""
         pointer = c_void_p()
         _check(self._driver, "cuMemAllocHost_v2", ctypes.byref(pointer), size)
-        return Memory(pointer.value or 0, size, self._driver.cuMemFreeHost)
+        return Memory(pointer.value or 0, size, self._freeing("cuMemFreeHost"))
 
     def upload(self, source: Memory, target: Memory) -> None:
         """From pinned memory to the GPU, in the stream."""
@@ -129,11 +134,20 @@ class Gpu:
             handle = self._pointer("cuGraphInstantiateWithFlags", graph, 0)
         finally:
             self._driver.cuGraphDestroy(graph)
-        return Recording(handle, self._driver.cuGraphExecDestroy)
+        return Recording(handle, self._freeing("cuGraphExecDestroy"))
 
     def launch(self, recording: Recording) -> None:
         """Put a recording into the stream."""
         _check(self._driver, "cuGraphLaunch", recording.handle, self.stream)
+
+    def _freeing(self, function: str) -> Callable[[int], object]:
+        """What frees by `function`, in whichever thread the last holder lets go."""
+
+        def free(pointer: int) -> None:
+            self.enter()
+            getattr(self._driver, function)(pointer)
+
+        return free
 
     def _number(self, function: str, *arguments: Any) -> int:
         value = c_int()
@@ -146,10 +160,14 @@ class Gpu:
         return value.value or 0
 
 
-@functools.cache
+_opened = functools.cache(Gpu)
+
+
 def open_gpu() -> Gpu:
-    """The first GPU (CUDA_VISIBLE_DEVICES chooses), opened once. Raises EngineError where there is none."""
-    return Gpu()
+    """The first GPU (CUDA_VISIBLE_DEVICES chooses), opened once, for this thread. Raises EngineError where there is none."""
+    gpu = _opened()
+    gpu.enter()
+    return gpu
 
 
 def find_gpu() -> Gpu | None:
@@ -173,14 +191,14 @@ def _load() -> Any:
     return driver
 
 
-def _enter(driver: Any, device: int) -> None:
-    """Make the primary context current in this thread; its threads wait asleep."""
+def _context(driver: Any, device: int) -> c_void_p:
+    """The device's primary context; who waits in it sleeps."""
     status = driver.cuDevicePrimaryCtxSetFlags_v2(device, _BLOCKING_SYNC)
     if status != _CONTEXT_ACTIVE:
         _raise(driver, "cuDevicePrimaryCtxSetFlags_v2", status)
     context = c_void_p()
     _check(driver, "cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
-    _check(driver, "cuCtxSetCurrent", context)
+    return context
 
 
 def _driver_version() -> str:
