@@ -44,7 +44,7 @@ def run_import(options: argparse.Namespace) -> int:
     from vla_ros.networks.release_export import import_release
     from vla_ros.networks.released import ReleaseError
     from vla_ros.networks.verify import VerificationError
-    from vla_ros.training.cli import table
+    from vla_ros.networks.cli import table
 
     console = Console()
     try:
