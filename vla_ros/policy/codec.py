@@ -10,14 +10,16 @@ base_openvla_dataset.py (quantiles). The gripper of this house is 0 open … 1 c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.spatial.transform import Rotation
 
 from vla_ros.geometry import Array
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 ARM = 6
 Change: TypeAlias = Callable[[Array], Array]
@@ -46,10 +48,14 @@ class Euler(Stage):
 
     def forward(self, steps: ArrayLike) -> Array:
         """Rotation vectors -> angles, in the order of their axes."""
+        from scipy.spatial.transform import Rotation  # half a second, and `vla-ros --help` comes past here
+
         return _turned(steps, lambda v: Rotation.from_rotvec(v).as_euler(self.order))
 
     def inverse(self, values: ArrayLike) -> Array:
         """Angles -> rotation vectors."""
+        from scipy.spatial.transform import Rotation
+
         return _turned(values, lambda v: Rotation.from_euler(self.order, v).as_rotvec())
 
 
