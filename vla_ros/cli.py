@@ -26,6 +26,7 @@ ROOMS = (
     "vla_ros.commands.robot.command",
     "vla_ros.evaluation.cli",
     "vla_ros.training.cli",
+    "vla_ros.networks.cli",
 )
 """Modules that add commands: each has `add_commands(subparsers)`, and imports what is heavy only when a command runs."""
 

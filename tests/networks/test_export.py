@@ -14,7 +14,7 @@ from vla_ros.clock import VirtualClock
 from vla_ros.config import load
 from vla_ros.kinematics import HOME, forward
 from vla_ros.networks.checkpoints import Checkpoint
-from vla_ros.networks.export import export
+from vla_ros.networks.export import DecideGraph, EncodeGraph, export
 from vla_ros.networks.verify import VerificationError, verify
 from vla_ros.policy.actions import deltas_from_poses
 from vla_ros.policy.manifest import Manifest, check, load_manifest
@@ -75,7 +75,7 @@ def test_other_weights_are_found_out(bundle: Path, checkpoint: Checkpoint) -> No
     with torch.no_grad():
         network.head.out[0].weight.mul_(1.01)
     with pytest.raises(VerificationError, match="differs from torch by"):
-        verify(network, bundle, load_manifest(bundle))
+        verify({"encode": EncodeGraph(network), "decide": DecideGraph(network)}, bundle, load_manifest(bundle))
 
 
 @pytest.mark.parametrize("ignored", ["static", "wrist", "text"])
@@ -84,14 +84,11 @@ def test_a_network_that_ignores_an_input_is_found_out(
 ) -> None:
     from vla_ros.networks import verify as module
 
-    engine = module.OnnxEngine(bundle, load_manifest(bundle))
-    monkeypatch.setattr(module, "OnnxEngine", lambda folder, manifest: Blind(engine, ignored))
-    monkeypatch.setattr(
-        module, "_by_torch", lambda network, manifest, frames: module._by_onnx(engine_, manifest, frames)
-    )
-    engine_ = Blind(engine, ignored)
+    blind = Blind(module.OnnxEngine(bundle, load_manifest(bundle)), ignored)
+    monkeypatch.setattr(module, "OnnxEngine", lambda folder, manifest: blind)
+    monkeypatch.setattr(module, "_torch_runner", lambda modules, manifest: blind.run)
     with pytest.raises(VerificationError, match=f"ignores its input {ignored}"):
-        verify(None, bundle, load_manifest(bundle))
+        verify({}, bundle, load_manifest(bundle))
 
 
 class Blind:

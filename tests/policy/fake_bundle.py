@@ -73,7 +73,7 @@ def manifest_values(folder: Path) -> dict[str, Any]:
         "on_instruction": "reset",
         "robot": {"name": CONFIG.robot, "control_rate": 100.0},
         "training": {},
-        "verification": {},
+        "verification": {"steps": 1},
     }
 
 

@@ -8,10 +8,8 @@ from hypothesis.extra import numpy as hnp
 
 from vla_ros import geometry
 from vla_ros.geometry import Array, Pose
-from vla_ros.policy.actions import compose_chunk, deltas_from_poses, denormalise, normalise
+from vla_ros.policy.actions import compose_chunk, deltas_from_poses
 
-LOW = np.array([-0.01, -0.02, -0.03, -0.1, -0.2, -0.1])
-HIGH = np.array([0.02, 0.02, 0.01, 0.1, 0.1, 0.3])
 steps = hnp.arrays(np.float64, st.tuples(st.integers(1, 12), st.just(7)), elements=st.floats(-0.5, 0.5))
 vectors = hnp.arrays(np.float64, 3, elements=st.floats(-1, 1))
 
@@ -20,36 +18,20 @@ def anchor(position: Array, rotation: Array) -> Pose:
     return Pose(position, geometry.exp(rotation))
 
 
-@given(steps)
-def test_back_from_normalised_is_the_clipped_action(actions: Array) -> None:
-    clipped = actions.copy()
-    clipped[:, :6] = np.clip(actions[:, :6], LOW, HIGH)
-    normalised = normalise(actions, LOW, HIGH)
-    assert np.abs(normalised[:, :6]).max() <= 1
-    np.testing.assert_allclose(denormalise(normalised, LOW, HIGH), clipped, atol=1e-12)
-
-
-@given(steps)
-def test_without_clip_nothing_is_lost(actions: Array) -> None:
-    there = 3 * actions
-    back = normalise(denormalise(there, LOW, HIGH, clip=False), LOW * 100, HIGH * 100)
-    expected = (denormalise(there, LOW, HIGH, clip=False)[:, :6] / 100 - LOW) * 2 / (HIGH - LOW) - 1
-    np.testing.assert_allclose(back[:, :6], np.clip(expected, -1, 1), atol=1e-9)
-    np.testing.assert_array_equal(back[:, 6], there[:, 6])
-
-
-def test_the_ends_of_the_range_are_one() -> None:
-    np.testing.assert_allclose(normalise([[*HIGH, 1.0], [*LOW, 0.0]], LOW, HIGH), [[1] * 7, [-1] * 6 + [0]])
-
-
-@given(steps, vectors, vectors, st.booleans())
+@given(steps, vectors, vectors, st.booleans(), st.booleans())
 def test_composing_inverts_taking_differences(
-    actions: Array, position: Array, rotation: Array, sequential: bool
+    actions: Array, position: Array, rotation: Array, sequential: bool, in_tool: bool
 ) -> None:
     actions[:, 6] = actions[:, 6] > 0
     start = anchor(position, rotation)
-    poses = compose_chunk(start, actions, sequential)
-    np.testing.assert_allclose(deltas_from_poses(start, *poses, sequential), actions, atol=1e-9)
+    poses = compose_chunk(start, actions, sequential, in_tool=in_tool)
+    np.testing.assert_allclose(deltas_from_poses(start, *poses, sequential, in_tool), actions, atol=1e-9)
+
+
+def test_a_step_in_the_tools_frame_goes_where_the_tool_points() -> None:
+    down = anchor(np.array([0.4, 0.0, 0.2]), np.array([np.pi, 0.0, 0.0]))
+    positions, _, _ = compose_chunk(down, np.array([[0.0, 0.0, 0.03, 0.0, 0.0, 0.0, 0.0]]), in_tool=True)
+    np.testing.assert_allclose(positions, [[0.4, 0.0, 0.17]], atol=1e-12)
 
 
 def test_sequential_steps_add_up_in_the_base_frame() -> None:

@@ -66,8 +66,8 @@ def test_a_manifest_that_is_none(bundle: Path, text: str) -> None:
         (lambda v: v["graphs"].pop("decide"), "graphs: decide is missing"),
         (lambda v: v["cameras"].reverse(), "cameras .* in their order"),
         (lambda v: v["cameras"][0].update(binning=8), "cameras .* in their order"),
-        (lambda v: v["action"].update(frame="tool"), r"action\.frame"),
-        (lambda v: v["action"].update(low=[0.1] * 6), r"action\.low is not below"),
+        (lambda v: v["action"].update(frame="camera"), r"action\.frame"),
+        (lambda v: v["action"].update(low=[0.1] * 6), r"range\.low is not below"),
         (lambda v: v["action"].update(low=[0.1] * 5), r"action\.low"),
         (lambda v: v["chunk"].update(execute=6), r"chunk\.execute 6 is more"),
         (lambda v: v["words"].update(unknown_words="guess"), r"words\.unknown_words"),
@@ -124,3 +124,10 @@ def test_a_missing_camera_is_named(bundle: Path) -> None:
 @pytest.mark.parametrize("roi", [[398, 175, 480, 320], [0, 0, 1280, 720], [390, 171, 496, 328]])
 def test_more_than_is_wanted_is_enough(bundle: Path, roi: list[int]) -> None:
     check(load_manifest(bundle), load("twin", overrides=[f"cameras.static.roi={roi}", "cameras.static.binning=1"]))
+
+
+def test_a_bundle_that_was_never_verified_is_refused_unless_told(bundle: Path) -> None:
+    manifest = load_manifest(changed(bundle, lambda v: v.update(verification={})))
+    with pytest.raises(BundleError, match=r"never verified.*policy\.unverified=true"):
+        check(manifest, CONFIG)
+    check(manifest, load("twin", overrides=["policy.unverified=true"]))

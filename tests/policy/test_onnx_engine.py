@@ -1,5 +1,6 @@
 """ONNX Runtime with a graph of one node."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 import yaml
 
 from vla_ros.policy.engines.onnx import OnnxEngine
-from vla_ros.policy.manifest import BundleError, Manifest
+from vla_ros.policy.manifest import BundleError, Manifest, load_manifest
 
+from .engines import DEMO, frames, rehash, rolled
 from .fake_bundle import manifest_values
 
 onnx = pytest.importorskip("onnx")
@@ -64,3 +66,44 @@ def test_cuda_is_never_replaced_by_the_cpu(bundle: Path) -> None:
     manifest = Manifest.model_validate(with_graphs(bundle))
     with pytest.raises(BundleError, match=r"policy\.device: cuda needs CUDAExecutionProvider.*onnxruntime-gpu"):
         OnnxEngine(bundle, manifest, "cuda")
+
+
+def test_weights_beside_a_graph_are_the_same_policy(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "demo"))
+    for name in ("encode", "decide"):
+        model = onnx.load(folder / f"{name}.onnx")
+        onnx.save(model, folder / f"{name}.onnx", save_as_external_data=True, location=f"{name}.onnx.data")
+    rehash(folder, {name: f"{name}.onnx.data" for name in ("encode", "decide")})
+    manifest = load_manifest(folder)
+    assert (folder / "encode.onnx").stat().st_size < (DEMO / "encode.onnx").stat().st_size / 10
+    inputs = frames(manifest, 8)
+    engines = OnnxEngine(folder, manifest), OnnxEngine(DEMO, load_manifest(DEMO))
+    np.testing.assert_array_equal(*(rolled(engine, manifest, inputs) for engine in engines))
+    (folder / "decide.onnx.data").unlink()
+    with pytest.raises(BundleError, match=r"decide\.onnx.* does not load"):
+        OnnxEngine(folder, manifest)
+
+
+def test_a_graph_of_eight_bits_is_smaller_and_nearly_the_same(tmp_path: Path) -> None:
+    from onnxruntime.quantization import quantize_dynamic
+
+    folder = Path(shutil.copytree(DEMO, tmp_path / "demo"))
+    model = onnx.load(folder / "encode.onnx")
+    del model.graph.value_info[:]  # shapes that the quantiser would find out by itself, and otherwise
+    onnx.save(model, folder / "plain.onnx")
+    quantize_dynamic(folder / "plain.onnx", folder / "encode.onnx", op_types_to_quantize=["MatMul", "Gemm"])
+    rehash(folder)
+    manifest = load_manifest(folder)
+    assert (folder / "encode.onnx").stat().st_size < (DEMO / "encode.onnx").stat().st_size
+    inputs = frames(manifest, 8)
+    exact = rolled(OnnxEngine(DEMO, load_manifest(DEMO)), manifest, inputs)
+    difference = np.abs(rolled(OnnxEngine(folder, manifest), manifest, inputs) - exact).max()
+    assert 0 < difference < 0.1 * np.abs(exact).max()
+
+
+def test_bf16_is_for_another_engine(bundle: Path) -> None:
+    values = with_graphs(bundle)
+    values["graphs"]["encode"]["precision"] = "bf16"
+    (bundle / "encode.onnx").write_bytes(b"what ONNX Runtime cannot take")
+    with pytest.raises(BundleError, match=r"does not load.*bf16.*policy\.engine: tensorrt.*fp32 or fp16"):
+        OnnxEngine(bundle, Manifest.model_validate(values))

@@ -26,9 +26,3 @@ def test_train_options_make_a_configuration(monkeypatch: pytest.MonkeyPatch) -> 
     config, resume = asked[0]
     assert (config.datasets, config.on_policy, config.output) == ((Path("a"), Path("b")), (Path("c"),), Path("out"))
     assert (config.steps, config.learning_rate, config.window, resume) == (7, 8e-4, 6, True)
-
-
-def test_showing_a_bundle_that_is_none_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    options = parse("policy", "show", str(tmp_path))
-    assert options.run(options) == 1
-    assert "manifest.yaml" in capsys.readouterr().err

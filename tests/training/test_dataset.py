@@ -13,12 +13,14 @@ torch = pytest.importorskip("torch")
 from tokenizers import Tokenizer
 
 from vla_ros.config import load
+from vla_ros.policy.codec import Codec, Range
 from vla_ros.policy.words import InstructionError, make_tokenizer
 from vla_ros.training.dataset import Recording, Windows, concatenated, open_recording
 from vla_ros.training.facts import LEAST_TURN, action_scale, facts_of, network_of, state_scale, word_encoder
 
 CAMERAS = ("static", "wrist")
 LOW, HIGH = (-0.02,) * 6, (0.02,) * 6
+CODEC = Codec(stages=(Range(low=LOW, high=HIGH),))
 WINDOW = 6
 
 
@@ -33,7 +35,7 @@ def recording(reader: FakeReader) -> Recording:
 
 @pytest.fixture
 def windows(recording: Recording) -> Windows:
-    return Windows([recording], encoder(recording), LOW, HIGH, WINDOW)
+    return Windows([recording], encoder(recording), CODEC, WINDOW)
 
 
 def test_videos_are_decoded_once(reader: FakeReader) -> None:
@@ -94,7 +96,7 @@ def test_batches_join(windows: Windows) -> None:
 
 def test_an_instruction_with_new_words_is_refused_in_training_too(recording: Recording) -> None:
     with pytest.raises(InstructionError, match="'take'"):
-        Windows([recording], word_encoder(make_tokenizer(["go"]), 8), LOW, HIGH, WINDOW)
+        Windows([recording], word_encoder(make_tokenizer(["go"]), 8), CODEC, WINDOW)
 
 
 def test_scales_hold_nearly_all_labels(recording: Recording) -> None:

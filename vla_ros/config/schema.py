@@ -302,6 +302,7 @@ class PolicyConfig(Section):
     engine: Literal["onnxruntime", "tensorrt", "torch"] = "onnxruntime"
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = Field(1, ge=1, le=64)
+    unverified: bool = Field(False, description="serve a bundle whose manifest has no record of verification")
     instruction_limit: int = Field(512, ge=16, description="characters; a longer instruction is refused")
 
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from vla_ros.networks.checkpoints import Checkpoint, load_checkpoint
 from vla_ros.networks.formulations import NetworkConfig, PolicyHead
+from vla_ros.networks.graphs import write_graph
 from vla_ros.networks.verify import verify
 from vla_ros.policy.manifest import STATE_NAMES, Graph, Manifest, Words, save_manifest, sha256
 from vla_ros.policy.manifest import Tensor as Input
 from vla_ros.policy.words import ROWS
-
-OPSET = 18
 
 
 class EncodeGraph(nn.Module):
@@ -57,10 +50,11 @@ def export(checkpoint: Path | Checkpoint, folder: Path, name: str = "") -> Manif
         checkpoint = load_checkpoint(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
     network = checkpoint.build().eval()
+    modules = {"encode": EncodeGraph(network), "decide": DecideGraph(network)}
     graphs = {
-        "encode": _write(EncodeGraph(network), encode_inputs(checkpoint), ("feature",), folder / "encode.onnx"),
-        "decide": _write(
-            DecideGraph(network),
+        "encode": write_graph(modules["encode"], encode_inputs(checkpoint), ("feature",), folder / "encode.onnx"),
+        "decide": write_graph(
+            modules["decide"],
             decide_inputs(checkpoint.network),
             ("chunk", "memory_next", "valid_next"),
             folder / "decide.onnx",
@@ -68,7 +62,7 @@ def export(checkpoint: Path | Checkpoint, folder: Path, name: str = "") -> Manif
     }
     words = _write_words(checkpoint, network, folder)
     manifest = _manifest(checkpoint, graphs, words, name or folder.name)
-    record = verify(network, folder, manifest)
+    record = verify(modules, folder, manifest)
     manifest = manifest.model_copy(update={"verification": record})
     save_manifest(manifest, folder)
     return manifest
@@ -97,30 +91,6 @@ def decide_inputs(network: NetworkConfig) -> tuple[Input, ...]:
         Input(name="valid", role="memory", shape=(1, past)),
         Input(name="feature", role="feature", shape=(1, network.width)),
     )
-
-
-def _write(module: nn.Module, inputs: tuple[Input, ...], outputs: tuple[str, ...], path: Path) -> Graph:
-    examples = tuple(torch.from_numpy(_example(i)) for i in inputs)
-    # torchvision is named once per graph, and not needed
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
-        program = torch.onnx.export(
-            module.eval(),
-            examples,
-            input_names=[i.name for i in inputs],
-            output_names=list(outputs),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    program.save(path, external_data=False)
-    return Graph(file=path.name, sha256=sha256(path), inputs=inputs, outputs=outputs)
-
-
-def _example(tensor: Input) -> NDArray[Any]:
-    values: NDArray[Any] = np.zeros(tensor.shape, tensor.dtype)
-    return values
 
 
 def _write_words(checkpoint: Checkpoint, network: PolicyHead, folder: Path) -> Words:

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vla_ros.config import CameraConfig, Config
+from vla_ros.policy.codec import Codec, Range, Six
 
 MANIFEST = "manifest.yaml"
 GRAPHS = ("encode", "decide")
@@ -36,20 +37,25 @@ class Part(BaseModel):
 
 
 class Tensor(Part):
-    """One input of a graph. `camera` only for images; text_mask is 1 for a word and 0 for padding."""
+    """One input of a graph. `camera` only for images; text_mask is 1 for a word and 0 for padding; text_end is where the text ends."""
 
     name: str
-    role: Literal["image", "text", "text_mask", "robot_state", "feature", "memory", "noise", "prefix"]
+    role: Literal["image", "text", "text_mask", "text_end", "robot_state", "feature", "memory", "noise", "prefix"]
     shape: tuple[int, ...]
-    dtype: Literal["uint8", "float32", "int64", "bool"] = "float32"
+    dtype: Literal["uint8", "float16", "float32", "int64", "bool"] = "float32"
     camera: str | None = None
 
 
 class Graph(Part):
-    """One ONNX file. A memory input `x` comes back as the output `x_next`."""
+    """One ONNX file, and beside it, where its weights are too large for one, the `data` they are in, with its hash.
+
+    A memory input `x` comes back as the output `x_next`. `precision` is what it computes in; inputs and outputs keep their own types.
+    """
 
     file: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    data: dict[str, str] = {}
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32"
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...]
 
@@ -57,31 +63,49 @@ class Graph(Part):
 class Camera(Part):
     """What the policy wants to see, in pixels of the full sensor as in sensor_msgs/CameraInfo.
 
-    The image is (roi height / binning, roi width / binning); the graph itself takes uint8 and applies `mean` and `std` (of
-    pixels in 0 … 1).
+    The image is (roi height / binning, roi width / binning), or, where `size` (width, height) is given, that stretched to it
+    (bicubic, antialiased); the graph itself takes uint8 and applies `mean` and `std` (of pixels in 0 … 1).
     """
 
     name: str
     sensor: tuple[int, int] = Field(description="full width and height")
     roi: tuple[int, int, int, int]
     binning: int = Field(ge=1)
+    size: tuple[int, int] | None = None
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
     @property
     def image_shape(self) -> tuple[int, int]:
         """(height, width) of the image that the graph takes."""
+        return (self.size[1], self.size[0]) if self.size else self.cut_shape
+
+    @property
+    def cut_shape(self) -> tuple[int, int]:
+        """(height, width) of what is cut from a frame."""
         return self.roi[3] // self.binning, self.roi[2] // self.binning
 
 
 class Words(Part):
-    """How an instruction becomes the text input: the rows of its words, zeros behind them."""
+    """How an instruction becomes the text input: the rows of its words, zeros behind them.
 
+    `words`: a small vocabulary, whose unknown words are refused. `tail`: the pieces of a language model behind a `prompt`, scaled and
+    with positions, and the action token right behind them (vla_ros.policy.tail).
+    """
+
+    kind: Literal["words", "tail"] = "words"
+    prompt: str = "{}"
     tokenizer: str = "tokenizer.json"
     rows: str = "text.safetensors"
     sha256: dict[str, str] = Field(description="of both files, by name")
-    length: int = Field(gt=0, description="longest instruction, in words")
+    length: int = Field(gt=0, description="longest text, in words or pieces")
     unknown_words: Literal["refuse"] = "refuse"
+
+    @model_validator(mode="after")
+    def _prompt_takes_the_instruction(self) -> Words:
+        if self.prompt.count("{}") != 1:
+            raise ValueError(f"words.prompt {self.prompt!r} has no single place {{}} for the instruction")
+        return self
 
 
 class History(Part):
@@ -95,15 +119,17 @@ class Action(Part):
     """What the 7 numbers of a step mean: dx dy dz, droll dpitch dyaw as a rotation vector, gripper.
 
     `low` and `high` (6,), in SI units, are what -1 and 1 stand for; with `clip` nothing leaves them. `quantiles` says which
-    quantiles of the training labels they are, or nothing if they were set by hand. Sequential steps add up; steps from the
-    anchor do not. `label` is what training aimed at.
+    quantiles of the training labels they are, or nothing if they were set by hand. A policy of another convention names its `codec`
+    in their place. `frame` is what the steps are given in: the base, or the tool as it is before each step. Sequential steps add up;
+    steps from the anchor do not. `label` is what training aimed at.
     """
 
-    frame: Literal["base"] = "base"
+    frame: Literal["base", "tool"] = "base"
     units: tuple[str, str, str] = ("m", "rad", "0 open .. 1 closed")
     rotation: Literal["rotation_vector"] = "rotation_vector"
-    low: tuple[float, ...] = Field(min_length=6, max_length=6)
-    high: tuple[float, ...] = Field(min_length=6, max_length=6)
+    low: Six | None = None
+    high: Six | None = None
+    codec: Codec | None = None
     quantiles: tuple[float, float] | None = None
     clip: bool = True
     sequential: bool = True
@@ -112,10 +138,21 @@ class Action(Part):
     gripper_threshold: float = Field(0.5, gt=0, lt=1)
 
     @model_validator(mode="after")
-    def _ordered(self) -> Action:
-        if any(a >= b for a, b in zip(self.low, self.high, strict=True)):
-            raise ValueError("action.low is not below action.high in every component")
+    def _one_convention(self) -> Action:
+        if (self.codec is None) == (self.low is None) or (self.low is None) != (self.high is None):
+            raise ValueError("action: name either low and high, or a codec")
+        if self.low is not None and self.high is not None:
+            Range(low=self.low, high=self.high)
         return self
+
+    @property
+    def stages(self) -> Codec:
+        """From steps in SI units to what the network is trained on."""
+        if self.codec is not None:
+            return self.codec
+        assert self.low is not None
+        assert self.high is not None
+        return Codec(stages=(Range(low=self.low, high=self.high, clip=self.clip),))
 
 
 class Chunk(Part):
@@ -201,7 +238,11 @@ def save_manifest(manifest: Manifest, folder: Path) -> None:
 
 def sha256(path: Path) -> str:
     """Hex digest of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _validated(values: Any, path: Path) -> Manifest:
@@ -215,6 +256,8 @@ def _validated(values: Any, path: Path) -> Manifest:
 
 def _files(manifest: Manifest) -> dict[str, str]:
     files = {graph.file: graph.sha256 for graph in manifest.graphs.values()}
+    for graph in manifest.graphs.values():
+        files |= graph.data
     for name in (manifest.words.tokenizer, manifest.words.rows):
         files[name] = manifest.words.sha256.get(name, "")
     return files
@@ -230,10 +273,16 @@ def _check_file(path: Path, digest: str) -> None:
 
 
 def check(manifest: Manifest, config: Config) -> None:
-    """Raise BundleError unless the robot and the cameras of `config` are what the policy was trained with."""
+    """Raise BundleError unless the policy was verified, and the robot and the cameras of `config` are what it was trained with."""
+    if not manifest.verification and not config.policy.unverified:
+        raise BundleError(
+            f"policy {manifest.name} was never verified: export or import it again, which does it, "
+            "or serve it all the same with policy.unverified=true"
+        )
     _same("robot.name", manifest.robot.name, "robot", config.robot, "Choose a policy trained for this robot.")
     _same("robot.tool", manifest.robot.tool, "the tool", TOOL, "Choose a policy trained for this tool.")
-    _same("robot_state", manifest.robot_state, "the service", STATE_NAMES, "Export the policy again.")
+    if manifest.robot_state:  # a policy may do without
+        _same("robot_state", manifest.robot_state, "the service", STATE_NAMES, "Export the policy again.")
     remedy = "Only SI units are served: export the policy again."
     _same("action.units", manifest.action.units, "the service", Action.model_fields["units"].default, remedy)
     if manifest.action.anchor != "measured":

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from vla_ros import paths
 from vla_ros.clock import MILLISECOND, Clock, MonotonicClock
 from vla_ros.config import CameraConfig, Config
-from vla_ros.policy.actions import ARM, compose_chunk, denormalise
+from vla_ros.policy.actions import ARM, compose_chunk
 from vla_ros.policy.engines import Engine, open_engine
 from vla_ros.policy.history import History
+from vla_ros.policy.language import Language, Text, open_language
 from vla_ros.policy.manifest import MANIFEST, BundleError, Manifest, Tensor, check, load_manifest
 from vla_ros.policy.preprocess import preprocess, robot_state
-from vla_ros.policy.words import InstructionError, Text, WordTable
+from vla_ros.policy.words import InstructionError
 from vla_ros.values import ActionChunk, Intrinsics, Observation
 
 __all__ = ["BundlePolicy", "InstructionError", "Policy", "Timings", "load_policy"]
@@ -57,12 +58,12 @@ class Timings:
 class BundlePolicy:
     """The policy of a bundle: its graphs, run one frame at a time around an explicit memory. To be used by one thread."""
 
-    def __init__(self, manifest: Manifest, engine: Engine, words: WordTable, config: Config, clock: Clock) -> None:
+    def __init__(self, manifest: Manifest, engine: Engine, words: Language, config: Config, clock: Clock) -> None:
         self.manifest = manifest
         self.timings = Timings()
         self.missed = 0  # strides without an observation since the start
         self._engine, self._words, self._clock = engine, words, clock
-        self._limit = config.policy.instruction_limit
+        self._limit, self._codec = config.policy.instruction_limit, manifest.action.stages
         self._delivered = {c.name: intrinsics(config.cameras[c.name]) for c in manifest.cameras}
         self._instruction = ""
         self._text: Text | None = None
@@ -72,7 +73,7 @@ class BundlePolicy:
 
     @property
     def vocabulary(self) -> list[str]:
-        """The words that an instruction may have."""
+        """The words that an instruction may have; empty where any may."""
         return self._words.vocabulary
 
     def reset(self) -> None:
@@ -127,8 +128,7 @@ class BundlePolicy:
 
     def _inputs(self, observation: Observation, gripper_command: float, text: Text) -> Tensors:
         by_role: dict[str, Any] = {
-            "text": text.rows,
-            "text_mask": text.mask,
+            **text.inputs,
             "robot_state": robot_state(observation.arm, gripper_command)[None],
         }
         images = iter(self._images(observation))
@@ -169,8 +169,9 @@ class BundlePolicy:
 
     def _chunk(self, observation: Observation, normalised: NDArray[np.float32]) -> ActionChunk:
         action, chunk = self.manifest.action, self.manifest.chunk
-        steps = denormalise(normalised, action.low, action.high, action.clip)
-        targets = compose_chunk(observation.arm.tool, steps, action.sequential, action.gripper_threshold)
+        steps = self._codec.inverse(normalised)
+        in_tool = action.frame == "tool"
+        targets = compose_chunk(observation.arm.tool, steps, action.sequential, action.gripper_threshold, in_tool)
         self._sequence += 1
         return ActionChunk(
             observation.stamp,
@@ -211,7 +212,7 @@ def load_policy(spec: str, config: Config, clock: Clock | None = None) -> Policy
     folder = find_bundle(spec)
     manifest = load_manifest(folder)
     check(manifest, config)
-    words = WordTable(folder / manifest.words.tokenizer, folder / manifest.words.rows, manifest.words.length)
+    words = open_language(folder, manifest.words)
     engine = open_engine(folder, manifest, config.policy)
     return BundlePolicy(manifest, engine, words, config, clock or MonotonicClock())
 

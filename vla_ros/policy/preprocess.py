@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Picture
+from PIL.Image import Resampling
 
 from vla_ros import geometry
 from vla_ros.kinematics import TOOL_DOWN
@@ -23,8 +25,16 @@ def preprocess(image: Image, delivered: Intrinsics, wanted: Camera) -> Image:
             f"{(*delivered.image_shape, 3)} uint8. Make image and camera_info agree."
         )
     if delivered.roi == wanted.roi and delivered.binning == wanted.binning:
-        return np.ascontiguousarray(image)
-    return _average(_crop(image, delivered, wanted), wanted.binning // delivered.binning)
+        cut = np.ascontiguousarray(image)
+    else:
+        cut = _average(_crop(image, delivered, wanted), wanted.binning // delivered.binning)
+    return cut if wanted.size is None else _stretched(cut, wanted.size)
+
+
+def _stretched(image: Image, size: tuple[int, int]) -> Image:
+    """The image at `size` (width, height), by Pillow's antialiased bicubic: what torchvision's Resize makes of a PIL image."""
+    stretched = Picture.fromarray(image).resize(size, Resampling.BICUBIC)
+    return np.ascontiguousarray(stretched, np.uint8)
 
 
 def _crop(image: Image, delivered: Intrinsics, wanted: Camera) -> Image:

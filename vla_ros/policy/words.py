@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,11 @@ class Text:
 
     rows: NDArray[np.float32]
     mask: NDArray[np.float32]
+
+    @property
+    def inputs(self) -> dict[str, NDArray[Any]]:
+        """The inputs of the graph that it is for, by role."""
+        return {"text": self.rows, "text_mask": self.mask}
 
 
 def make_tokenizer(sentences: Iterable[str]) -> Tokenizer:

@@ -1,35 +1,20 @@
-"""`vla-ros train`, `vla-ros dagger`, `vla-ros policy export` and `vla-ros policy show`."""
+"""`vla-ros train` and `vla-ros dagger`."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-
-from vla_ros.policy.manifest import BundleError, Manifest, load_manifest
-from vla_ros.policy.policy import find_bundle
 
 
 def add_commands(subparsers: Any) -> None:
-    """Add `train`, `dagger` and `policy` to the command line; each sets `run`, a function from the options to an exit status."""
+    """Add `train` and `dagger` to the command line; each sets `run`, a function from the options to an exit status."""
     _add_train(subparsers.add_parser("train", help="train a policy on recorded episodes"))
     _add_dagger(
         subparsers.add_parser("dagger", help="let a policy play in the twin and train it on the expert's labels")
     )
-    policy = subparsers.add_parser("policy", help="export a checkpoint as a bundle, or show a bundle")
-    actions = policy.add_subparsers(required=True, metavar="ACTION")
-    exported = actions.add_parser("export", help="write a bundle and prove that it computes what the network does")
-    exported.add_argument("checkpoint", type=Path)
-    exported.add_argument("folder", type=Path, help="the bundle, such as models/demo")
-    exported.add_argument("--name", default="", help="name in the manifest (default: the folder's)")
-    exported.set_defaults(run=run_export)
-    shown = actions.add_parser("show", help="what a bundle is, after checking its files")
-    shown.add_argument("bundle", help="a folder, or the name of a bundle in models/")
-    shown.set_defaults(run=run_show)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -101,53 +86,3 @@ def run_dagger(options: argparse.Namespace) -> int:
     )
     Console().print(f"trained: {dagger(config, play)}", soft_wrap=True)
     return 0
-
-
-def run_export(options: argparse.Namespace) -> int:
-    """Export, verify and show."""
-    from vla_ros.networks.export import export
-    from vla_ros.networks.verify import VerificationError
-
-    try:
-        manifest = export(options.checkpoint, options.folder, options.name)
-    except VerificationError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    Console().print(table(manifest))
-    return 0
-
-
-def run_show(options: argparse.Namespace) -> int:
-    """Check and show a bundle."""
-    try:
-        manifest = load_manifest(find_bundle(options.bundle))
-    except BundleError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    Console().print(table(manifest))
-    return 0
-
-
-def table(manifest: Manifest) -> Table:
-    """The parts of a manifest that a user asks for first."""
-    drawn = Table(title=f"policy {manifest.name}", show_header=False)
-    action, chunk, history = manifest.action, manifest.chunk, manifest.history
-    rows = {
-        "robot": f"{manifest.robot.name}, {manifest.robot.tool}, {manifest.robot.control_rate:g} Hz",
-        "cameras": "\n".join(
-            f"{c.name}: roi {list(c.roi)} of {c.sensor[0]}×{c.sensor[1]}, binning {c.binning}" for c in manifest.cameras
-        ),
-        "history": f"{history.window} frames, {history.stride_ms:g} ms apart",
-        "chunk": f"{chunk.length} steps of {chunk.step_ms:g} ms, {chunk.execute} may be played",
-        "step": f"at most {_list(action.high[:3])} m, {_list(action.high[3:])} rad",
-        "labels": f"{action.label}, from the {action.anchor} pose",
-        "training": "\n".join(f"{name}: {value}" for name, value in manifest.training.items()),
-        "verification": "\n".join(f"{name}: {value}" for name, value in manifest.verification.items()),
-    }
-    for name, value in rows.items():
-        drawn.add_row(name, value)
-    return drawn
-
-
-def _list(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values)

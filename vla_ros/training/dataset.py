@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_ros.policy.actions import normalise
+from vla_ros.policy.codec import Codec
 
 Progress = Callable[[str, float], None]
 
@@ -115,13 +115,12 @@ class Windows:
         self,
         recordings: Sequence[Recording],
         encode: Callable[[str], tuple[NDArray[np.int64], NDArray[np.float32]]],
-        low: Sequence[float],
-        high: Sequence[float],
+        codec: Codec,
         window: int,
     ) -> None:
         self._recordings, self._window = recordings, window
         self._words = [[encode(task) for task in r.tasks] for r in recordings]
-        self._targets = [normalise(r.labels, low, high).astype(np.float32) for r in recordings]
+        self._targets = [codec.forward(r.labels).astype(np.float32) for r in recordings]
         tables = [_places(number, r, window) for number, r in enumerate(recordings)]
         self._places = np.concatenate(tables) if tables else np.zeros((0, 3), np.int64)
 

@@ -101,8 +101,8 @@ class Trainer:
             self._optimiser, config.learning_rate, config.steps + 1, pct_start=config.warm_up, final_div_factor=50
         )
         encode = word_encoder(Tokenizer.from_str(start.tokenizer), start.network.words)
-        action = start.facts.action
-        sets = [Windows(r, encode, action.low, action.high, start.network.window) for r in (base, on_policy) if r]
+        codec = start.facts.action.stages
+        sets = [Windows(r, encode, codec, start.network.window) for r in (base, on_policy) if r]
         self._sources = list(zip(sets, _shares(config, len(sets)), strict=True))
 
     def run(self, path: Path) -> None:
@@ -216,9 +216,7 @@ def _fresh(config: TrainConfig, recordings: Sequence[Recording]) -> Checkpoint:
 
 def mean_action_loss(recordings: Sequence[Recording], facts: Facts) -> float:
     """Loss of the arm for a network that always gives the mean chunk: what a network that learns must beat."""
-    from vla_ros.policy.actions import normalise
-
     labels: NDArray[Any] = np.concatenate([r.labels for r in recordings])
-    target = torch.from_numpy(normalise(labels, facts.action.low, facts.action.high).astype(np.float32))[:, None]
+    target = torch.from_numpy(facts.action.stages.forward(labels).astype(np.float32))[:, None]
     mean = target.mean((0, 1), keepdim=True).expand_as(target)
     return float(chunk_loss(mean, target, torch.ones(target.shape[:2]))[1])

@@ -1,0 +1,198 @@
+"""A released checkpoint becomes a bundle that the service runs, and computes what its authors' code does."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from tests.networks.releases import FIXTURE, make_tokenizer, write_release  # noqa: E402
+from vla_ros import geometry  # noqa: E402
+from vla_ros.config import load  # noqa: E402
+from vla_ros.kinematics import HOME, forward  # noqa: E402
+from vla_ros.networks.backbones.kosmos2 import PIXEL_MEAN, PIXEL_STD, PROMPT  # noqa: E402
+from vla_ros.networks.backbones.kosmos2_graph import Kosmos2Graph, tail  # noqa: E402
+from vla_ros.networks.release_export import import_release  # noqa: E402
+from vla_ros.networks.release_facts import TEMPLATE  # noqa: E402
+from vla_ros.networks.released import ReleaseError, load_release  # noqa: E402
+from vla_ros.networks.verify import VerificationError  # noqa: E402
+from vla_ros.policy.manifest import load_manifest  # noqa: E402
+from vla_ros.policy.policy import load_policy  # noqa: E402
+from vla_ros.policy.tail import TailTable  # noqa: E402
+from vla_ros.policy.words import InstructionError  # noqa: E402
+from vla_ros.values import ArmState, Frame, Observation  # noqa: E402
+
+SAID = "pick up the red cube"
+SENSORS = ("cameras.static.roi=[0, 0, 1280, 720]", "cameras.wrist.roi=[0, 0, 640, 480]")
+CONFIG = load("twin", overrides=[*SENSORS, "cameras.static.binning=1", "cameras.wrist.binning=1"])
+
+
+def parts(folder):
+    return folder / "checkpoint.pt", folder / "config.json", folder / "kosmos-2"
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    return write_release(tmp_path_factory.mktemp("released") / "lab")
+
+
+@pytest.fixture(scope="module")
+def bundle(release):
+    import_release(*parts(release), release / "facts.yaml", release / "bundle")
+    return release / "bundle"
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    return write_release(tmp_path / "lab")
+
+
+def observation(step):
+    random = np.random.default_rng(step)
+    frames = {}
+    for name, (height, width) in (("static", (720, 1280)), ("wrist", (480, 640))):
+        blocks = random.integers(0, 256, (height // 40, width // 40, 3), np.uint8)
+        frames[name] = Frame(blocks.repeat(40, 0).repeat(40, 1), step * 100_000_000, step * 100_000_000, step)
+    arm = ArmState(step * 100_000_000, HOME, np.zeros(7), np.zeros(7), forward(HOME), 0.0, np.zeros(3))
+    return Observation(arm.stamp, frames, arm, 0)
+
+
+def by_the_authors(release, observations, reset_at):
+    """What the network itself makes of the frames, resized as torchvision's Resize of a PIL image does."""
+    from PIL import Image
+    from PIL.Image import Resampling
+
+    network, _ = load_release(*parts(release))
+    ids = make_tokenizer().encode(PROMPT.format(SAID), add_special_tokens=False).ids
+    words = torch.tensor([[0, *ids]])
+    memory, chunks = network.head.fresh(), []
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (PIXEL_MEAN, PIXEL_STD))
+    with torch.no_grad():
+        for step, seen in enumerate(observations):
+            memory = network.head.fresh() if step == reset_at else memory
+            small = (
+                Image.fromarray(seen.frames[n].image).resize((224, 224), Resampling.BICUBIC)
+                for n in ("static", "wrist")
+            )
+            pixels = [(torch.from_numpy(np.array(i)).permute(2, 0, 1)[None] / 255 - mean) / std for i in small]
+            chunk, *memory = network.head.decide(network.eye(pixels, words), *memory)
+            chunks.append(chunk[0].numpy())
+    return chunks
+
+
+def test_the_service_plays_what_the_authors_code_answers(bundle, release):
+    policy = load_policy(str(bundle), CONFIG)
+    policy.set_instruction(SAID)
+    observations = [observation(step) for step in range(10)]
+    for seen, wanted in zip(observations, by_the_authors(release, observations, -1), strict=True):
+        chunk = policy.act(seen, 0.0)
+        assert chunk is not None
+        steps = wanted[:, :6].astype(float) * 0.65
+        positions = seen.arm.tool.position + np.cumsum(steps[:, :3], 0)
+        np.testing.assert_allclose(chunk.positions, positions, atol=2e-4)
+        assert chunk.grippers.tolist() == [0.0 if logit > 0 else 1.0 for logit in wanted[:, 6]]  # its label 1 is open
+        turned = geometry.multiply(geometry.exp(steps[0, 3:]), seen.arm.tool.quaternion)
+        assert np.linalg.norm(geometry.difference(chunk.quaternions[0], turned)) < 2e-4
+
+
+def test_the_manifest_says_what_it_is(bundle):
+    manifest = load_manifest(bundle)
+    assert manifest.history.window == 8
+    assert manifest.chunk.length == 10
+    assert [stage.kind for stage in manifest.action.stages.stages] == ["range", "gripper"]
+    assert manifest.robot_state == ()
+    assert manifest.verification["torch_onnxruntime_difference"] <= 1e-4
+    assert set(manifest.verification["depends_on"]) == {"static", "wrist", "text"}
+    assert manifest.training["head"] == "lstm"
+
+
+@pytest.mark.parametrize(("precision", "most"), [("fp16", 5e-3), ("bf16", 5e-2)])
+def test_lower_precision_stays_near(release, precision, most, tmp_path):
+    manifest = import_release(*parts(release), release / "facts.yaml", tmp_path / precision, precision)
+    differences = [v for k, v in manifest.verification.items() if k.endswith("_difference")]
+    assert len(differences) == 1
+    assert 0 < differences[0] <= most
+    assert manifest.graphs["encode"].precision == precision
+
+
+@torch.no_grad()
+def test_one_graph_serves_every_length():
+    network, _ = load_release(*parts(FIXTURE))
+    graph = Kosmos2Graph(network.eye, 2).eval()
+    images = [torch.randint(0, 256, (1, 224, 224, 3), dtype=torch.uint8) for _ in range(2)]
+    pixels = [(image.permute(0, 3, 1, 2) - graph.mean) * graph.scale for image in images]
+    for count, length in ((1, 8), (7, 8), (7, 31), (20, 31)):
+        words = torch.randint(5, 300, (count,))
+        wanted = network.eye(pixels, torch.cat([torch.tensor([0]), words])[None])
+        feature = graph(*images, *tail(network.eye, words, 2, length))
+        torch.testing.assert_close(feature, wanted, atol=1e-4 * float(wanted.abs().max()), rtol=0)
+    with pytest.raises(ValueError, match="do not fit into a tail of 8"):
+        tail(network.eye, torch.zeros(8, dtype=torch.int64), 2, 8)
+
+
+def test_the_hosts_tail_is_the_networks(bundle, release):
+    network, _ = load_release(*parts(release))
+    table = TailTable(bundle / "tokenizer.json", bundle / "text.safetensors", PROMPT, 40)
+    given = table.text(f"  {SAID} ")
+    wanted, end = tail(network.eye, torch.tensor(table.pieces(SAID)), 2, 40)
+    np.testing.assert_allclose(given.rows, wanted.numpy(), atol=1e-6)
+    assert given.end.tolist() == end.tolist()
+
+
+def test_a_text_longer_than_the_tail_is_refused(bundle):
+    policy = load_policy(str(bundle), CONFIG)
+    with pytest.raises(InstructionError, match="at most 39, prompt included"):
+        policy.set_instruction(" ".join(["pick up the red cube"] * 9))
+
+
+def test_without_the_facts_it_says_which_are_wanted(fresh):
+    with pytest.raises(ReleaseError, match="--facts:\n\n# What the checkpoint does not say"):
+        import_release(*parts(fresh), None, fresh / "bundle")
+    assert not (fresh / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda f: f.pop("stride_ms"), "stride_ms: Field required"),
+        (lambda f: f["action"].update(frame="wrist"), "action.frame"),
+        (lambda f: f["cameras"].pop(), "1 cameras; the configuration's use_hand_rgb says 2"),
+        (lambda f: f.update(execute=11), "execute is 11, a chunk of this policy has 10"),
+        (lambda f: f.update(speed=3), "speed: Extra inputs"),
+    ],
+)
+def test_facts_that_do_not_fit(fresh, edit, told):
+    facts = yaml.safe_load(TEMPLATE)
+    edit(facts)
+    (fresh / "facts.yaml").write_text(yaml.safe_dump(facts))
+    with pytest.raises(ReleaseError, match=told):
+        import_release(*parts(fresh), fresh / "facts.yaml", fresh / "bundle")
+    assert not (fresh / "bundle").exists()
+
+
+def test_another_tokenizer_is_refused(fresh):
+    make_tokenizer(start="[CLS]").save(str(fresh / "kosmos-2/tokenizer.json"))
+    with pytest.raises(ReleaseError, match="<s> is piece None, the backbone's is 0: another tokenizer"):
+        import_release(*parts(fresh), fresh / "facts.yaml", fresh / "bundle")
+    (fresh / "kosmos-2/tokenizer.json").unlink()
+    with pytest.raises(ReleaseError, match=r"tokenizer\.json is not there"):
+        import_release(*parts(fresh), fresh / "facts.yaml", fresh / "bundle")
+
+
+def test_a_policy_blind_to_the_picture_does_not_become_a_bundle(fresh):
+    content = torch.load(fresh / "checkpoint.pt", weights_only=True)
+    content["state_dict"]["model.backbone.image_to_text_projection.dense.weight"].zero_()
+    torch.save(content, fresh / "checkpoint.pt")
+    with pytest.raises(VerificationError, match="ignores its input static"):
+        import_release(*parts(fresh), fresh / "facts.yaml", fresh / "bundle")
+    assert not (fresh / "bundle/manifest.yaml").exists()
+
+
+def test_another_action_range_reaches_the_manifest(fresh):
+    settings = json.loads((fresh / "config.json").read_text())
+    (fresh / "config.json").write_text(json.dumps(settings | {"norm_min": -1, "norm_max": 1}))
+    manifest = import_release(*parts(fresh), fresh / "facts.yaml", fresh / "bundle")
+    assert manifest.action.stages.stages[0].low == (-1.0,) * 6
