@@ -19,7 +19,7 @@ from vla_ros.networks.release_export import import_release  # noqa: E402
 from vla_ros.networks.release_facts import TEMPLATE  # noqa: E402
 from vla_ros.networks.released import ReleaseError, load_release  # noqa: E402
 from vla_ros.networks.verify import VerificationError  # noqa: E402
-from vla_ros.policy.manifest import load_manifest  # noqa: E402
+from vla_ros.policy.manifest import BundleError, load_manifest  # noqa: E402
 from vla_ros.policy.policy import load_policy  # noqa: E402
 from vla_ros.policy.tail import TailTable  # noqa: E402
 from vla_ros.policy.words import InstructionError  # noqa: E402
@@ -196,3 +196,16 @@ def test_another_action_range_reaches_the_manifest(fresh):
     (fresh / "config.json").write_text(json.dumps(settings | {"norm_min": -1, "norm_max": 1}))
     manifest = import_release(*parts(fresh), fresh / "facts.yaml", fresh / "bundle")
     assert manifest.action.stages.stages[0].low == (-1.0,) * 6
+
+
+def test_weights_too_large_for_one_file_lie_beside_it(release, tmp_path, monkeypatch):
+    monkeypatch.setattr("vla_ros.networks.graphs.LARGE", 100_000)
+    manifest = import_release(*parts(release), release / "facts.yaml", tmp_path / "large")
+    assert set(manifest.graphs["encode"].data) == {"encode.onnx.data"}
+    assert load_policy(str(tmp_path / "large"), CONFIG)
+    data = tmp_path / "large/encode.onnx.data"
+    content = bytearray(data.read_bytes())
+    content[5000] ^= 1
+    data.write_bytes(content)
+    with pytest.raises(BundleError, match=r"encode\.onnx\.data is not the file that the manifest was written for"):
+        load_manifest(tmp_path / "large")
