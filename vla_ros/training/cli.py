@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from vla_ros.networks import release_cli
+from vla_ros.networks import release_cli, verify_cli
 from vla_ros.policy.manifest import Action, BundleError, Manifest, load_manifest
 from vla_ros.policy.policy import find_bundle
 
@@ -34,6 +34,7 @@ def add_commands(subparsers: Any) -> None:
     shown.add_argument("bundle", help="a folder, or the name of a bundle in models/")
     shown.set_defaults(run=run_show)
     release_cli.add_actions(actions)
+    verify_cli.add_actions(actions)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
