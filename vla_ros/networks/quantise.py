@@ -53,6 +53,8 @@ def quantise(
     Its `verification` says what that costs on the recorded frames, and what every way would. `limit` is the largest error. Raises
     BundleError for a bundle that cannot be quantised, and VerificationError where no graph gains by it; then nothing is written.
     """
+    if not len(recorded):
+        raise BundleError(f"no recorded observations for {folder}: name a --dataset, or let the twin render some --frames")
     manifest = _source(folder, output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:

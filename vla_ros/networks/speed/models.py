@@ -20,6 +20,7 @@ SENTENCE = "pick up the red cube and put it on the blue one"
 OTHER = "pick up the blue cube and put it on the red one"
 _GAIN = 1.4
 """Of a matrix: deviation times the root of its inputs; so large that a chunk moves with the image and with a word of the sentence."""
+_BIAS = 0.02
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ def random_family(size: str, window: int, seed: int = 0, device: str = "cpu", at
 
 
 def draw(network: nn.Module, random: torch.Generator) -> None:
-    """Draw every weight anew, with zero mean; norms and biases stay as they are."""
+    """Draw every number anew, with zero mean; the weights of norms stay one."""
     tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
     for name, parameter in network.named_parameters():
-        if parameter.dim() > 1 or name.endswith("action_token"):
+        if parameter.dim() > 1 or not name.endswith(".weight"):
             parameter.data.normal_(0.0, _deviation(parameter, name, id(parameter) in tables), generator=random)
 
 
@@ -84,6 +85,8 @@ def _deviation(parameter: Tensor, name: str, table: bool) -> float:
     # unit vectors enter this one: its outputs would be small beside the queries' own
     if name.endswith("image_to_text_projection.dense.weight"):
         return _GAIN
+    if parameter.dim() == 1:
+        return _BIAS
     return float(_GAIN / parameter[0].numel() ** 0.5)
 
 
