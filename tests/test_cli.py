@@ -27,7 +27,9 @@ def test_help_lists_every_command():
     assert set(COMMANDS) <= listed
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "bench loop", "calibrate latency"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "bench loop", "bench policy", "policy verify", "policy quantise", "calibrate latency"]
+)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([*command.split(), "--help"])

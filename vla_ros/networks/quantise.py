@@ -54,7 +54,9 @@ def quantise(
     BundleError for a bundle that cannot be quantised, and VerificationError where no graph gains by it; then nothing is written.
     """
     if not len(recorded):
-        raise BundleError(f"no recorded observations for {folder}: name a --dataset, or let the twin render some --frames")
+        raise BundleError(
+            f"no recorded observations for {folder}: name a --dataset, or let the twin render some --frames"
+        )
     manifest = _source(folder, output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:

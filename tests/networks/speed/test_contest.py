@@ -132,6 +132,28 @@ def test_a_prompt_is_split_into_pieces():
     assert pieces(tokenizer, SENTENCE) != pieces(tokenizer, OTHER)
 
 
+@pytest.mark.parametrize(("kind", "most"), [(torch.float32, 1e-5), (torch.bfloat16, 0.1)])
+def test_what_is_captured_on_a_gpu_computes_the_same(network, bundle, kind, most):
+    """All but the capture itself, which needs a GPU."""
+    from vla_ros.networks.backbones.kosmos2_graph import tail
+    from vla_ros.networks.speed.cuda import Resident, ResidentStep
+
+    folder, manifest = bundle
+    frames = pictures(manifest, made_up(folder, manifest, 2 * WIDTH))
+    tokenizer = make_tokenizer()
+    rows, end = tail(network.eye, torch.tensor(pieces(tokenizer, SENTENCE)), 2, 31)
+    resident = Resident(network, rows, end, "cpu", kind)
+    resident.give(frames[-1])
+    resident.run()
+    resident.forget()
+    steps = {"resident": ResidentStep(resident, resident.run, frames)}
+    authors = Reference(network, tokenizer)
+    steps[REFERENCE] = ReferenceStep(authors, frames, SENTENCE)
+    differences, moves = compared(steps, WindowStep(authors, frames, SENTENCE), WIDTH)
+    assert differences["resident"] < min(most, moves)
+    assert kind == torch.float32 or differences["resident"] > 1e-6  # it does compute in less
+
+
 @pytest.mark.gpu
 def test_a_captured_graph_gives_the_chunks_of_the_network(network):
     from vla_ros.networks.speed import cuda

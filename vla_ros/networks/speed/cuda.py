@@ -8,7 +8,6 @@ from itertools import cycle
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vla_ros.networks.backbones.kosmos2 import SIDE
@@ -43,45 +42,30 @@ _EAGER_RUNS = 3
 """Before a capture: libraries choose and load their kernels in the first runs."""
 
 
-class Captured:
-    """Encode and decide of one frame as a captured CUDA graph; the memory stays on the device."""
+class Resident:
+    """Encode and decide of one frame with everything at a fixed place on one device, so that it can be captured."""
 
-    def __init__(self, network: Family, rows: Tensor, end: Tensor) -> None:
-        """`network` on the GPU, in fp32; rows (1, T, D) and end (1,) are the text. The encoder is copied in bf16."""
-        self._encode = Kosmos2Graph(copy.deepcopy(network.eye), CAMERAS).cuda().eval().to_precision(torch.bfloat16)
+    def __init__(self, network: Family, rows: Tensor, end: Tensor, device: str, kind: torch.dtype) -> None:
+        """`network` on the device, in fp32, and its text, rows (1, T, D) and end (1,). A copy of the encoder computes in `kind`."""
+        encode = Kosmos2Graph(copy.deepcopy(network.eye), CAMERAS).to(device).eval()
+        self._encode = encode if kind == torch.float32 else encode.to_precision(kind)
         self._decide = DecideGraph(network.head)
-        self._rows, self._end = rows.cuda(), end.cuda()
-        self._memory = [x.cuda() for x in network.head.fresh()]
+        self._rows, self._end = rows.to(device), end.to(device)
+        self._memory = [x.to(device) for x in network.head.fresh()]
+        pinned = device != "cpu"
         shape = (1, SIDE, SIDE, 3)
-        self._given = [torch.zeros(shape, dtype=torch.uint8).pin_memory() for _ in range(CAMERAS)]
-        self._images = [x.cuda() for x in self._given]
-        self._chunk = torch.zeros(network.head.config.chunk, 7).pin_memory()
-        self._graph = self._captured()
+        self._given = [torch.zeros(shape, dtype=torch.uint8, pin_memory=pinned) for _ in range(CAMERAS)]
+        self._images = [torch.zeros(shape, dtype=torch.uint8, device=device) for _ in range(CAMERAS)]
+        self._chunk = torch.zeros(network.head.config.chunk, 7, pin_memory=pinned)
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> Floats:
-        """The chunk (chunk, 7) for images (1, 224, 224, 3) uint8 in the cameras' order."""
+    def give(self, images: Pictures) -> None:
+        """The next frame: images (1, 224, 224, 3) uint8 in the cameras' order."""
         for given, image in zip(self._given, images, strict=True):
             given.copy_(torch.from_numpy(image))
-        self._graph.replay()
-        torch.cuda.current_stream().synchronize()
-        return np.array(self._chunk)
 
-    def _captured(self) -> torch.cuda.CUDAGraph:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.inference_mode(), torch.cuda.stream(stream):
-            for _ in range(_EAGER_RUNS):
-                self._run()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.graph(graph):
-            self._run()
-        for state in self._memory:  # the runs before have left something in it
-            state.zero_()
-        return graph
-
-    def _run(self) -> None:
-        """What is captured: copies in, encode, decide, copies out."""
+    @torch.inference_mode()
+    def run(self) -> None:
+        """Copies in, encode, decide, copies out: what is captured."""
         for image, given in zip(self._images, self._given, strict=True):
             image.copy_(given, non_blocking=True)
         chunk, *following = self._decide(self._encode(*self._images, self._rows, self._end), *self._memory)
@@ -89,17 +73,43 @@ class Captured:
             state.copy_(value)
         self._chunk.copy_(chunk[0], non_blocking=True)
 
+    def answer(self) -> Floats:
+        """The chunk (chunk, 7) of the last run, which must have ended."""
+        return self._chunk.numpy().copy()
 
-class CapturedStep:
-    """Steps of a captured graph over an endless row of frames."""
+    def forget(self) -> None:
+        """A fresh memory."""
+        for state in self._memory:
+            state.zero_()
 
-    def __init__(self, captured: Captured, frames: Sequence[Pictures]) -> None:
-        self._captured = captured
+
+def captured(resident: Resident) -> torch.cuda.CUDAGraph:
+    """The run as a CUDA graph. The memory is fresh afterwards."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(_EAGER_RUNS):
+            resident.run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        resident.run()
+    resident.forget()
+    return graph
+
+
+class ResidentStep:
+    """Steps over an endless row of frames; `replay` makes the resident run and waits for its end."""
+
+    def __init__(self, resident: Resident, replay: Callable[[], object], frames: Sequence[Pictures]) -> None:
+        self._resident, self._replay = resident, replay
         self._frames: Iterator[Pictures] = cycle(frames)
 
     def __call__(self) -> Floats:
         """The chunk of the next frame."""
-        return self._captured(next(self._frames))
+        self._resident.give(next(self._frames))
+        self._replay()
+        return self._resident.answer()
 
 
 def available() -> bool:
@@ -135,7 +145,14 @@ def on_cuda(size: str, window: int, ceiling: Ceiling, rounds: Rounds, said: Call
     frames = [[blocks(random, SIDE, SIDE) for _ in range(CAMERAS)] for _ in range(2 * window)]
     authors = Reference(network, tokenizer)
     said(f"{size}, window {window}: capturing")
-    steps: dict[str, Step] = {GRAPH: CapturedStep(Captured(network, rows, end), frames)}
+    resident = Resident(network, rows, end, "cuda", torch.bfloat16)
+    graph = captured(resident)
+
+    def replay() -> None:
+        graph.replay()
+        torch.cuda.current_stream().synchronize()
+
+    steps: dict[str, Step] = {GRAPH: ResidentStep(resident, replay, frames)}
     steps[REFERENCE] = ReferenceStep(authors, frames, SENTENCE, "cuda")
     whole = WindowStep(authors, frames, SENTENCE, "cuda")
     said(f"{size}, window {window}: the same chunks?")
