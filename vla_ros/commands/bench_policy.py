@@ -62,13 +62,13 @@ def run_policy(options: argparse.Namespace) -> int:
         options.json.parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     if options.export_only:
         return _export(console, options)
-    outcomes, ceilings = _measured(console, options)
+    outcomes = _measured(console, options)
     for outcome in outcomes:
         console.print(outcome_table(outcome), outcome_notes(outcome), highlight=False)
     found = [bound for outcome in outcomes for bound in bounds(outcome)]
     for bound in found:
         console.print(f"[{'green' if bound.met else 'red'}]{bound.line()}[/]", highlight=False)
-    _write(options.json, document(outcomes, found, ceilings, options.threads))
+    _write(options.json, document(outcomes, found, options.threads))
     return 0 if options.no_bounds or all(bound.met for bound in found) else 1
 
 
@@ -89,12 +89,12 @@ def check(options: argparse.Namespace) -> None:
             )
 
 
-def _measured(console: Console, options: argparse.Namespace) -> tuple[list[Outcome], dict[str, Ceiling]]:
+def _measured(console: Console, options: argparse.Namespace) -> list[Outcome]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("what the machine can do", total=None)
+        task = progress.add_task("loading", total=None)
 
         def said(text: str) -> None:
             progress.update(task, description=text)
@@ -102,18 +102,21 @@ def _measured(console: Console, options: argparse.Namespace) -> tuple[list[Outco
         return _on_cuda(options, said) if options.device == "cuda" else _on_cpu(options, said)
 
 
-def _on_cpu(options: argparse.Namespace, said: Any) -> tuple[list[Outcome], dict[str, Ceiling]]:
+def _on_cpu(options: argparse.Namespace, said: Any) -> list[Outcome]:
     from vla_ros.networks.speed.ceilings import cpu_ceilings
     from vla_ros.networks.speed.contest import Rounds, on_cpu
 
-    ceilings, rounds, outcomes = cpu_ceilings(options.threads), _rounds(options, Rounds()), []
+    def ceilings() -> dict[str, Ceiling]:
+        return cpu_ceilings(options.threads)
+
+    rounds, outcomes = _rounds(options, Rounds()), []
     for window in options.windows:
         with tempfile.TemporaryDirectory(prefix="vla-ros-bench-") as folder:
             outcomes.append(on_cpu(options.size, window, options.threads, Path(folder), ceilings, rounds, said))
-    return outcomes, ceilings
+    return outcomes
 
 
-def _on_cuda(options: argparse.Namespace, said: Any) -> tuple[list[Outcome], dict[str, Ceiling]]:
+def _on_cuda(options: argparse.Namespace, said: Any) -> list[Outcome]:
     from vla_ros.networks.speed.cuda import ROUNDS, measure
 
     return measure(options.size, options.windows, _rounds(options, ROUNDS), said)
@@ -172,9 +175,7 @@ def figures(outcome: Outcome) -> list[Figures]:
     return [Figures(_key(outcome, name), NAMES[name], times.tolist()) for name, times in outcome.times.items()]
 
 
-def document(
-    outcomes: Sequence[Outcome], found: Sequence[Bound], ceilings: dict[str, Ceiling], threads: int
-) -> dict[str, Any]:
+def document(outcomes: Sequence[Outcome], found: Sequence[Bound], threads: int) -> dict[str, Any]:
     """What --json writes: quantiles in ms, ratios with their intervals, times the floor; and what was compared."""
     from vla_ros.evaluation.wilson import machine
 
@@ -189,17 +190,18 @@ def document(
             summary[_key(outcome, f"{name}_over_floor")] = {"value": value, "low": None, "high": None, "n": n}
     items: list[dict[str, Any]] = [_item(outcome) for outcome in outcomes]
     items += [{"bound": b.name, "limit": b.limit, "at_most": b.at_most, "met": b.met} for b in found]
-    items += [{"ceiling": k, "operations_per_s": c.rate, "bytes_per_s": c.bandwidth} for k, c in ceilings.items()]
     return {"summary": summary, "items": items, "machine": machine() | {"threads": threads}}
 
 
 def _item(outcome: Outcome) -> dict[str, Any]:
     floors = {name: {"serial_ms": f.serial, "overlapped_ms": f.overlapped} for name, f in outcome.floors.items()}
+    ceilings = {n: {"operations_per_s": c.rate, "bytes_per_s": c.bandwidth} for n, c in outcome.ceilings.items()}
     sure = {name: share.sure for name, share in outcome.ratios.items()}
     return {
         "size": outcome.size,
         "window": outcome.window,
         "largest_difference_from_reference": dict(outcome.differences),
+        "ceilings": ceilings,
         "floors": floors,
         "probability_of_the_intervals": sure,
         **outcome.facts,

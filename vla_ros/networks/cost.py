@@ -52,6 +52,11 @@ class Ceiling:
     bandwidth: float
 
 
+def better(a: Ceiling, b: Ceiling) -> Ceiling:
+    """Of two measurements of one machine: whatever disturbed one of them made it less."""
+    return Ceiling(max(a.rate, b.rate), max(a.bandwidth, b.bandwidth))
+
+
 @dataclass(frozen=True)
 class Floor:
     """Least time, ms: products one after the other, and with all memory traffic hidden behind computing or the other way round."""

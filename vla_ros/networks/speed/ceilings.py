@@ -17,7 +17,7 @@ SIDE, LARGE_SIDE = 1024, 8192
 """Of the matrices, on a CPU and on a GPU."""
 BYTES, LARGE_BYTES = 1 << 28, 1 << 30
 """Of what is copied."""
-TRIES = 8
+TRIES = 25
 _CACHE = 32 << 20
 """Bytes that are taken to be the last cache's where the operating system does not say."""
 

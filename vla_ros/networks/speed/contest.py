@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vla_ros.networks.cost import Ceiling, Floor, Product, encode_products, floor, flops, lstm_products, weights
+from vla_ros.networks.cost import Ceiling, Floor, Product, better, encode_products, floor, flops, lstm_products, weights
 from vla_ros.networks.quantise import FP32, quantise
 from vla_ros.networks.released import Family
 from vla_ros.networks.speed.bundle import made_up, write_random_bundle
@@ -47,6 +47,7 @@ class Outcome:
     differences: Mapping[str, float]
     floors: Mapping[str, Floor]
     facts: Mapping[str, float] = field(default_factory=dict)
+    ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
 
     def over_floor(self, name: str) -> float:
         """How many times the (serial) floor the median step takes."""
@@ -58,12 +59,15 @@ def on_cpu(
     window: int,
     threads: int,
     folder: Path,
-    ceilings: Mapping[str, Ceiling],
+    ceilings: Callable[[], Mapping[str, Ceiling]],
     rounds: Rounds,
     said: Callable[[str], object] = lambda text: None,
     stopwatch: Stopwatch | None = None,
 ) -> Outcome:
-    """Make, check and time. `said` hears what is going on. Raises VerificationError where two ways do not compute the same policy."""
+    """Make, check and time. `ceilings` measures the machine by precision: once before and once after, and the better counts.
+
+    `said` hears what is going on. Raises VerificationError where two ways do not compute the same policy.
+    """
     torch.set_num_threads(threads)
     said(f"{size}, window {window}: weights, graphs")
     network, tokenizer = random_family(size, window), make_tokenizer()
@@ -83,10 +87,12 @@ def on_cpu(
     differences, moves = compared(steps, whole, window)
     check_same({name: differences[name] for name in (ORT, WINDOW)})
     said(f"{size}, window {window}: timing")
+    before = ceilings()
     times, ratios = timed(steps, whole, rounds, stopwatch)
+    best = {name: better(ceiling, before[name]) for name, ceiling in ceilings().items()}
     products = all_products(network)
     known = facts(network, products) | {"chunk_moves": moves}
-    return Outcome(size, window, times, ratios, differences, _floors(products, ceilings), known)
+    return Outcome(size, window, times, ratios, differences, _floors(products, best), known, best)
 
 
 def compared(steps: Mapping[str, Step], whole: WindowStep, window: int) -> tuple[dict[str, float], float]:

@@ -130,10 +130,10 @@ def by_events(call: Call) -> float:
 
 def measure(
     size: str, windows: Sequence[int], rounds: Rounds = ROUNDS, said: Callable[[str], object] = lambda text: None
-) -> tuple[list[Outcome], dict[str, Ceiling]]:
-    """All windows, and what the GPU can do."""
+) -> list[Outcome]:
+    """All windows."""
     ceiling = cuda_ceiling(torch.bfloat16, by_events)
-    return [on_cuda(size, window, ceiling, rounds, said) for window in windows], {"bf16": ceiling}
+    return [on_cuda(size, window, ceiling, rounds, said) for window in windows]
 
 
 def on_cuda(size: str, window: int, ceiling: Ceiling, rounds: Rounds, said: Callable[[str], object]) -> Outcome:
@@ -165,4 +165,4 @@ def on_cuda(size: str, window: int, ceiling: Ceiling, rounds: Rounds, said: Call
     products = all_products(network)
     floors = {GRAPH: floor(products, ceiling, 2.0)}
     known = facts(network, products) | {"chunk_moves": moves}
-    return Outcome(size, window, times, ratios, differences, floors, known)
+    return Outcome(size, window, times, ratios, differences, floors, known, {"bf16": ceiling})
