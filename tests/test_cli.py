@@ -28,7 +28,22 @@ def test_help_lists_every_command():
 
 
 @pytest.mark.parametrize(
-    "command", [*COMMANDS, "bench loop", "calibrate latency", "robot describe", "robot home", "robot check"]
+    "command",
+    [
+        *COMMANDS,
+        "bench loop",
+        "bench kortex",
+        "bench policy",
+        "policy verify",
+        "policy quantise",
+        "policy build-engine",
+        "policy import-robovlms",
+        "policy check-parity",
+        "calibrate latency",
+        "robot describe",
+        "robot home",
+        "robot check",
+    ],
 )
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as ended:

@@ -86,7 +86,7 @@ def test_a_network_that_ignores_an_input_is_found_out(
 
     blind = Blind(module.OnnxEngine(bundle, load_manifest(bundle)), ignored)
     monkeypatch.setattr(module, "OnnxEngine", lambda folder, manifest: blind)
-    monkeypatch.setattr(module, "_torch_runner", lambda modules, manifest: blind.run)
+    monkeypatch.setattr(module, "torch_runner", lambda modules, manifest: blind.run)
     with pytest.raises(VerificationError, match=f"ignores its input {ignored}"):
         verify({}, bundle, load_manifest(bundle))
 

@@ -1,4 +1,4 @@
-"""`vla-ros policy …`: export, show, build-engine; the other actions are added by `release_cli`."""
+"""`vla-ros policy …`: export, show, build-engine; the other actions are added by `release_cli` and `verify_cli`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from vla_ros.clock import SECOND, Clock, MonotonicClock
-from vla_ros.networks import release_cli
+from vla_ros.networks import release_cli, verify_cli
 
 if TYPE_CHECKING:
     from vla_ros.policy.engines.tensorrt_bundle import BuiltEngine
@@ -34,6 +34,7 @@ def add_commands(subparsers: Any) -> None:
     shown.set_defaults(run=run_show)
     _add_build(actions.add_parser("build-engine", help="build the TensorRT engines of a bundle"))
     release_cli.add_actions(actions)
+    verify_cli.add_actions(actions)
 
 
 def _add_build(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +54,50 @@ def import_release(
     network, release = load_release(checkpoint, config, backbone)
     given = read_facts(facts, release)
     tokenizer = _tokenizer(backbone, network.eye)
-    eye = _graph(network.eye, release)
-    _check_feature(network.eye, eye, release, given.text_length)
-    folder.mkdir(parents=True, exist_ok=True)
-    words = _write_words(network.eye, tokenizer, release, given, folder)
-    modules: dict[str, nn.Module] = {"encode": eye, "decide": DecideGraph(network.head)}
-    lowered = modules | {"encode": _at(eye, precision)}
-    graphs = _write_graphs(lowered, network, given, folder, precision)
-    manifest = _manifest(release, given, graphs, words, folder.name, checkpoint)
-    manifest = manifest.model_copy(update={"verification": verify(modules, folder, manifest, lowered)})
+    written = write_bundle(network, release, given, tokenizer, folder, precision, _training(release, checkpoint))
+    record = verify(written.modules, folder, written.manifest, written.lowered)
+    manifest = written.manifest.model_copy(update={"verification": record})
     save_manifest(manifest, folder)
     return manifest
+
+
+@dataclass(frozen=True)
+class Written:
+    """A bundle but for its file manifest.yaml: the manifest, and the modules of its graphs, in fp32 and as they were exported."""
+
+    manifest: Manifest
+    modules: Mapping[str, nn.Module]
+    lowered: Mapping[str, nn.Module]
+
+
+def write_bundle(
+    network: Family,
+    release: Release,
+    facts: ReleaseFacts,
+    tokenizer: Path,
+    folder: Path,
+    precision: Precision,
+    training: dict[str, Any],
+) -> Written:
+    """Write graphs and words of a network. Raises VerificationError unless the static graph is what the network is."""
+    modules, lowered = graph_modules(network, release, facts.text_length, precision)
+    folder.mkdir(parents=True, exist_ok=True)
+    words = _write_words(network.eye, tokenizer, release, facts, folder)
+    graphs = _write_graphs(lowered, network, facts, folder, precision)
+    return Written(_manifest(release, facts, graphs, words, folder.name, training), modules, lowered)
+
+
+def graph_modules(
+    network: Family, release: Release, length: int, precision: Precision = "fp32"
+) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+    """The modules of a bundle's graphs, in fp32 and in `precision`; `length` is that of the text.
+
+    Raises VerificationError unless the static graph is what the network is.
+    """
+    eye = _graph(network.eye, release)
+    _check_feature(network.eye, eye, release, length)
+    modules: dict[str, nn.Module] = {"encode": eye, "decide": DecideGraph(network.head)}
+    return modules, modules | {"encode": _at(eye, precision)}
 
 
 def _graph(eye: Kosmos2Backbone, release: Release) -> Kosmos2Graph:
@@ -164,7 +199,12 @@ def _memory(number: int, tensor: Tensor) -> Input:
 
 
 def _manifest(
-    release: Release, facts: ReleaseFacts, graphs: dict[str, Graph], words: Words, name: str, checkpoint: Path
+    release: Release,
+    facts: ReleaseFacts,
+    graphs: dict[str, Graph],
+    words: Words,
+    name: str,
+    training: dict[str, Any],
 ) -> Manifest:
     settings = release.settings
     cameras = [
@@ -192,7 +232,7 @@ def _manifest(
         chunk=Chunk(length=release.chunk, step_ms=facts.step_ms, execute=facts.execute),
         on_instruction=facts.on_instruction,
         robot=facts.robot,
-        training=_training(release, checkpoint),
+        training=training,
         verification={},
     )
 

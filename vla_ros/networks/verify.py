@@ -50,9 +50,9 @@ def verify(
     """
     source = _Source(folder, manifest)
     inputs = [source.frame() for _ in range(STEPS)]
-    wanted = _rolled(_torch_runner(modules, manifest), manifest, inputs)
+    wanted = _rolled(torch_runner(modules, manifest), manifest, inputs)
     if "bf16" in {graph.precision for graph in manifest.graphs.values()}:  # ONNX Runtime has no kernels for it on a CPU
-        run, other = _torch_runner(lowered or modules, manifest), "torch_bf16"
+        run, other = torch_runner(lowered or modules, manifest), "torch_bf16"
     else:
         run, other = OnnxEngine(folder, manifest).run, "torch_onnxruntime"
     difference = relative(_rolled(run, manifest, inputs), wanted)
@@ -129,7 +129,7 @@ def _fresh(manifest: Manifest) -> Arrays:
     return {tensor.name: np.zeros(tensor.shape, tensor.dtype) for tensor in memory}
 
 
-def _torch_runner(modules: Mapping[str, nn.Module], manifest: Manifest) -> Run:
+def torch_runner(modules: Mapping[str, nn.Module], manifest: Manifest) -> Run:
     """Torch as an engine: each module with its inputs in the manifest's order."""
 
     @torch.no_grad()

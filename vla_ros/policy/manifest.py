@@ -7,6 +7,7 @@ what the manifest does not say is refused, and so is what it says about another 
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -231,9 +232,11 @@ def load_manifest(folder: Path) -> Manifest:
 
 
 def save_manifest(manifest: Manifest, folder: Path) -> None:
-    """Write `manifest.yaml` into `folder`."""
+    """Write `manifest.yaml` into `folder`, whole or not at all."""
     text = yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110)
-    (folder / MANIFEST).write_text(text)
+    temporary = folder / f".{MANIFEST}.tmp"
+    temporary.write_text(text)
+    os.replace(temporary, folder / MANIFEST)
 
 
 def sha256(path: Path) -> str:
