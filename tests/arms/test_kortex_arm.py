@@ -37,18 +37,6 @@ from vla_ros.clock import SECOND
 pytestmark = pytest.mark.usefixtures("kortex_sdk")
 
 
-@pytest.fixture
-def running():
-    with running_controller(overrides=("arm.call_timeout=0.1",)) as running:
-        yield running
-
-
-@pytest.fixture
-def arm(running):
-    with opened(running.config) as arm:
-        yield arm
-
-
 def test_the_configuration_names_it(running, tmp_path):
     servo: Arm = loading.load(running.config, tmp_path, "servo")
     watchdog: Arm = loading.load(running.config, tmp_path, "watchdog")

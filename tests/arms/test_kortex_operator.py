@@ -21,12 +21,6 @@ pytestmark = pytest.mark.usefixtures("kortex_sdk")
 
 
 @pytest.fixture
-def running():
-    with running_controller(overrides=("arm.call_timeout=0.1",)) as running:
-        yield running
-
-
-@pytest.fixture
 def operator(running):
     with Operator(running.config, say=lambda text: None) as operator:
         operator.open()

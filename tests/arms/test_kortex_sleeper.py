@@ -7,11 +7,8 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from tests.arms import standin
 from tests.arms.driving import rests, speed, until
-from tests.twin.controller.running import running_controller
 
 DRIVER = """
 import sys, time
@@ -33,12 +30,6 @@ while True:  # a loop that commands until it finds that it has slept, and from t
         print("awake", flush=True)
     time.sleep(0.01)
 """
-
-
-@pytest.fixture
-def running():
-    with running_controller() as running:
-        yield running
 
 
 def test_a_driver_that_slept_sends_nothing_from_before(running):

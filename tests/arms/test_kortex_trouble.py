@@ -39,18 +39,6 @@ from vla_ros.twin.kortex.messages import Base
 pytestmark = pytest.mark.usefixtures("kortex_sdk")
 
 
-@pytest.fixture
-def running():
-    with running_controller(overrides=("arm.call_timeout=0.1",)) as running:
-        yield running
-
-
-@pytest.fixture
-def arm(running):
-    with opened(running.config) as arm:
-        yield arm
-
-
 def complaint(config) -> str:
     """Why the arm cannot be opened."""
     arm = KortexArm(config, say=lambda text: None)

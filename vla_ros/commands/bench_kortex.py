@@ -155,9 +155,13 @@ def stream(console: Console, config: Config, seconds: float) -> list[Figures]:
     from vla_ros.commands.measure import BareLoop, Figures
 
     period, arm = round(SECOND / config.servo.rate), KortexArm(config)
-    arm.open()
     try:
-        with Progress(console=console, transient=True) as progress, BareLoop(period, config.servo.priority) as bare:
+        with (
+            Progress(console=console, transient=True) as progress,
+            BareLoop(period, config.servo.priority) as bare,
+            _real_time(config.servo.priority),
+        ):
+            arm.open()
             bar = progress.add_task(f"streaming for {seconds:g} s", total=seconds)
             _streamed(arm, config, 2.0, lambda share: None)
             bare.forget()
@@ -179,6 +183,18 @@ def stream(console: Console, config: Config, seconds: float) -> list[Figures]:
         Figures("bare_period_error", "bare loop beside it: error of the period", bared),
         Figures("feedback_distance", "from state to state", distances),
     ]
+
+
+@contextlib.contextmanager
+def _real_time(priority: int) -> Iterator[None]:
+    """This thread, and those that it starts, have the servo's priority where that is permitted; the bare loop has it too."""
+    from vla_ros.motion.servo import become_real_time
+
+    become_real_time(priority)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _streamed(
