@@ -42,3 +42,12 @@ def test_a_release_is_imported(tmp_path, capsys):
     assert main([*words, "--facts", str(lab / "facts.yaml")]) == 0
     assert "torch_onnxruntime_difference" in capsys.readouterr().out
     assert load_manifest(tmp_path / "kosmos").name == "kosmos"
+
+
+def test_a_folder_with_a_release_is_exported(tmp_path, capsys):
+    lab = write_release(tmp_path / "lab")
+    assert main(["policy", "export", str(lab), str(tmp_path / "kosmos"), "--precision", "fp16"]) == 0
+    assert load_manifest(tmp_path / "kosmos").graphs["encode"].precision == "fp16"
+    (lab / "facts.yaml").unlink()
+    assert main(["policy", "export", str(lab), str(tmp_path / "again")]) == 2
+    assert "facts.yaml" in capsys.readouterr().err

@@ -67,6 +67,24 @@ def test_eager_and_sdpa_see_the_same_picture():
     torch.testing.assert_close(eager.look(pixels), sdpa.look(pixels), atol=1e-4, rtol=1e-3)
 
 
+@torch.no_grad()
+def test_a_local_folder_of_weights_is_where_training_begins(tmp_path):
+    from transformers import Kosmos2ForConditionalGeneration
+
+    torch.manual_seed(1)
+    theirs = Kosmos2ForConditionalGeneration(read_config(FIXTURE / "kosmos-2")).eval()
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    theirs.save_pretrained(tmp_path)
+    ours = Kosmos2Backbone.from_folder(tmp_path).eval()
+    wanted = dict(theirs.named_parameters())
+    for name, parameter in ours.backbone.named_parameters():
+        torch.testing.assert_close(parameter, wanted.get(name, wanted.get(f"model.{name}")))
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        Kosmos2Backbone.from_folder(tmp_path)
+
+
 def test_a_parity_that_is_lost_is_seen(folder):
     rewrite(folder, lambda weights: weights["model.act_head.rnn.bias_hh_l3"].add_(0.05))
     wrong = [comparison.name for comparison in check_parity(folder) if not comparison.agrees]

@@ -25,9 +25,14 @@ def add_commands(subparsers: Any) -> None:
     policy = subparsers.add_parser("policy", help="export a checkpoint as a bundle, show a bundle, build its engines")
     actions = policy.add_subparsers(required=True, metavar="ACTION")
     exported = actions.add_parser("export", help="write a bundle and prove that it computes what the network does")
-    exported.add_argument("checkpoint", type=Path)
+    exported.add_argument(
+        "checkpoint", type=Path, help="of `vla-ros train`, or a folder with a release and its facts.yaml"
+    )
     exported.add_argument("folder", type=Path, help="the bundle, such as models/demo")
     exported.add_argument("--name", default="", help="name in the manifest (default: the folder's)")
+    exported.add_argument(
+        "--precision", choices=("fp32", "fp16", "bf16"), default="fp32", help="of a release's encoder"
+    )
     exported.set_defaults(run=run_export)
     shown = actions.add_parser("show", help="what a bundle is, after checking its files")
     shown.add_argument("bundle", help="a folder, or the name of a bundle in models/")
@@ -65,6 +70,8 @@ def run_export(options: argparse.Namespace) -> int:
     from vla_ros.networks.export import export
     from vla_ros.networks.verify import VerificationError
 
+    if options.checkpoint.is_dir():
+        return release_cli.export_folder(options)
     try:
         manifest = export(options.checkpoint, options.folder, options.name)
     except VerificationError as error:

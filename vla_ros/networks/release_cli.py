@@ -59,6 +59,14 @@ def run_import(options: argparse.Namespace) -> int:
     return 0
 
 
+def export_folder(options: argparse.Namespace) -> int:
+    """`policy export` of a folder with checkpoint.pt, config.json, kosmos-2 and facts.yaml."""
+    folder: Path = options.checkpoint
+    given = {"checkpoint": "checkpoint.pt", "config": "config.json", "backbone": "kosmos-2", "facts": "facts.yaml"}
+    paths = {name: folder / file for name, file in given.items()}
+    return run_import(argparse.Namespace(**paths, output=options.folder, precision=options.precision))
+
+
 def run_parity(options: argparse.Namespace) -> int:
     """Compare and print. 1: a tensor does not agree; 2: the folder cannot be used."""
     from rich.console import Console

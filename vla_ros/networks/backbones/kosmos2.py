@@ -44,6 +44,25 @@ class Kosmos2Backbone(nn.Module):
         self.backbone.image_to_text_projection.x_attn.is_causal = False
         self.action_token = nn.Parameter(torch.zeros(self.width))
 
+    @classmethod
+    def from_folder(cls, folder: Path, attention: str = "sdpa") -> Kosmos2Backbone:
+        """With the weights of a local folder as microsoft/kosmos-2-patch14-224 has them (safetensors), to begin a training from.
+
+        Raises OSError where they are not there, and ValueError where they are not whole. Nothing is downloaded.
+        """
+        from transformers import Kosmos2Model
+
+        eye = cls(read_config(folder), attention)
+        model, told = Kosmos2Model.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+        if told["missing_keys"]:
+            raise ValueError(
+                f"{folder} lacks {', '.join(sorted(told['missing_keys'])[:5])}: copy the whole model again"
+            )
+        eye.backbone.load_state_dict(model.state_dict())
+        return eye
+
     @property
     def width(self) -> int:
         """Numbers of a token."""
