@@ -100,10 +100,10 @@ def _verify(options: argparse.Namespace) -> None:
     record: dict[str, Any] = {"recorded": dict(proof.record)} if proof.found else {}
     if options.episodes:
         record |= _played(options, folder, manifest, console)
-    save_manifest(manifest.model_copy(update={"verification": manifest.verification | record}), folder)
-    console.print(
-        f"{folder}: files as the manifest says, {_count(proof)}; the record is in its manifest", soft_wrap=True
-    )
+    if record:
+        save_manifest(manifest.model_copy(update={"verification": manifest.verification | record}), folder)
+    end = "the record is in its manifest" if record else "its manifest stays as it is"
+    console.print(f"{folder}: files as the manifest says, {_count(proof)}; {end}", soft_wrap=True)
 
 
 def _quantise(options: argparse.Namespace) -> None:
