@@ -233,7 +233,9 @@ def load_manifest(folder: Path) -> Manifest:
 
 def save_manifest(manifest: Manifest, folder: Path) -> None:
     """Write `manifest.yaml` into `folder`, whole or not at all."""
-    text = yaml.safe_dump(manifest.model_dump(mode="json", exclude_none=True), sort_keys=False, default_flow_style=None, width=110)
+    text = yaml.safe_dump(
+        manifest.model_dump(mode="json", exclude_none=True), sort_keys=False, default_flow_style=None, width=110
+    )
     temporary = folder / f".{MANIFEST}.tmp"
     temporary.write_text(text)
     os.replace(temporary, folder / MANIFEST)
