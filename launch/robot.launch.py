@@ -15,9 +15,10 @@ ARGUMENTS = {
     "cameras": ("", "driver of every camera, as topic for nodes of others; empty: as the configuration says"),
     "address": ("", "of the arm; empty: arm.address of the configuration"),
     "speed": ("", "m/s, the cap of the tool's speed, as 0.03 for a first motion; empty: limits.speed"),
+    "dashboard": ("8080", "port of the dashboard on 127.0.0.1; 0: none"),
     "instruction": ("", "what to do once somebody has enabled the arm; empty: wait for /vla/instruction"),
 }
-SETTINGS = {"policy": "policy.bundle", "address": "arm.address", "speed": "limits.speed"}
+SETTINGS = {"policy": "policy.bundle", "address": "arm.address", "speed": "limits.speed", "dashboard": "dashboard.port"}
 
 
 def generate_launch_description() -> LaunchDescription:

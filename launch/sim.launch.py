@@ -9,9 +9,10 @@ ARGUMENTS = {
     "policy": ("", "a bundle's folder or name, or constant:x,y,z; empty: policy.bundle of the configuration"),
     "renderer": ("", "auto, ray or gl; empty: twin.renderer of the configuration"),
     "seed": ("", "of the first episode; empty: twin.seed of the configuration"),
+    "dashboard": ("8080", "port of the dashboard on 127.0.0.1; 0: none"),
     "instruction": ("", "what to do, at once; empty: wait for /vla/instruction"),
 }
-SETTINGS = {"policy": "policy.bundle", "renderer": "twin.renderer", "seed": "twin.seed"}
+SETTINGS = {"policy": "policy.bundle", "renderer": "twin.renderer", "seed": "twin.seed", "dashboard": "dashboard.port"}
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -31,8 +31,17 @@ def test_a_robot_has_no_twin_and_a_camera_of_somebody_else_no_process():
     assert not any(process.needs for process in processes.values())
 
 
+def test_a_dashboard_is_a_process_where_it_has_a_port_and_may_die():
+    processes = {
+        process.name: process for process in bringup.processes(load("twin", overrides=["dashboard.port=8099"]))
+    }
+    assert processes["dashboard"].module == "vla_ros.nodes.dashboard"
+    assert [name for name, process in processes.items() if not process.critical] == ["dashboard"]
+    assert processes["dashboard"].stage > processes["servo"].stage
+
+
 def test_every_process_is_a_module_that_can_be_run():
-    for process in bringup.processes(load("twin")):
+    for process in bringup.processes(load("twin", overrides=["dashboard.port=8099"])):
         path = Path(bringup.__file__).parent.parent / f"{process.module.replace('.', '/')}.py"
         assert "__main__" in path.read_text()
 
@@ -180,3 +189,17 @@ def test_what_is_missing_for_a_robot_is_named_with_its_remedy(tmp_path, monkeypa
     assert len(found) == 4
     (tmp_path / "python").touch(0o755)
     assert len(bringup.obstacles(load("robot", overrides=overrides))) == 3
+
+
+def test_a_recorder_is_part_of_the_service_where_a_dataset_is_named():
+    config = load("twin", overrides=["record.output=data", "record.tasks=[a]", "teleop.device=joy"])
+    processes = {process.name: process for process in bringup.processes(config)}
+    assert processes["recorder"].stage == processes["teleop"].stage == 0
+
+
+def test_what_recording_lacks_is_an_obstacle_with_its_remedy(monkeypatch):
+    monkeypatch.setattr(bringup.importlib.util, "find_spec", lambda name: None if name == "mcap" else name)
+    config = load("twin", overrides=["record.output=data"])
+    assert "record.log=false" in bringup.without_recorder(config)
+    assert bringup.without_recorder(load("twin", overrides=["record.output=data", "record.log=false"])) == ""
+    assert bringup.without_recorder(load("twin")) == ""

@@ -12,7 +12,7 @@ from vla_ros.commands.errors import explained
 from vla_ros.commands.measure import Figures
 
 COMMANDS = ["sim", "demo", "say", "enable", "disable", "stop", "reset", "config", "bench", "demos", "eval"]
-COMMANDS += ["fault", "faults", "soak", "latency", "calibrate", "doctor", "robot"]
+COMMANDS += ["fault", "faults", "soak", "latency", "calibrate", "doctor", "robot", "teleop", "record", "episodes"]
 
 
 def run(*words):
@@ -43,6 +43,8 @@ def test_help_lists_every_command():
         "robot describe",
         "robot home",
         "robot check",
+        "episodes check",
+        "episodes trim",
     ],
 )
 def test_every_command_has_help(command, capsys):

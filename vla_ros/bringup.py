@@ -63,6 +63,12 @@ def processes(config: Config) -> list[Process]:
     made.append(Process("arm", "vla_ros.nodes.arm", "node"))
     made += [_camera(config, name) for name, camera in config.cameras.items() if camera.driver != "topic"]
     made.append(Process("policy", "vla_ros.nodes.policy", "lifecycle"))
+    if config.dashboard.port:
+        made.append(Process("dashboard", "vla_ros.nodes.dashboard", "node", critical=False))
+    if config.record.output:  # the first to stop: it lets go of the dataset while the rest still lives
+        made.append(Process("recorder", "vla_ros.nodes.recorder", "node", stage=0))
+        if config.teleop.device != "keyboard":  # which needs the terminal of a person: `vla-ros teleop`
+            made.append(Process("teleop", "vla_ros.nodes.teleop", "node", stage=0))
     return made
 
 
@@ -80,6 +86,7 @@ def obstacles(config: Config) -> list[str]:
     found = [_without_wheel()] if config.arm.driver == "kortex" else []
     found += [_without_sdk(name, camera) for name, camera in config.cameras.items()]
     found.append(_without_bundle(config.policy.bundle))
+    found.append(without_recorder(config))
     return [text for text in found if text]
 
 
@@ -112,6 +119,14 @@ def _without_sdk(name: str, camera: CameraConfig) -> str:
         f"cameras.{name}.driver {camera.driver}: {module} is not installed for {sys.executable}: pip install 'vla_ros[{extra}]', "
         f"or name an interpreter that has it as cameras.{name}.python"
     )
+
+
+def without_recorder(config: Config) -> str:
+    """Why nothing could be recorded with this interpreter; empty where it could, or nothing is to be."""
+    wanted = ("pyarrow", *(("mcap",) if config.record.log else ())) if config.record.output else ()
+    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
+    remedy = "pip install 'vla_ros[record]'" + (", or set record.log=false" if missing == ["mcap"] else "")
+    return f"record.output: {' and '.join(missing)} is not installed for {sys.executable}: {remedy}" if missing else ""
 
 
 def _without_bundle(spec: str) -> str:

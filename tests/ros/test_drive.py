@@ -11,6 +11,7 @@ from sensor_msgs.msg import Image, JointState
 from vla_ros import geometry
 from vla_ros.calibration import rigid
 from vla_ros.clock import SECOND
+from vla_ros.episodes.replay import Track
 from vla_ros.geometry import Pose
 from vla_ros.kinematics import TOOL_DOWN
 from vla_ros.nodes import convert
@@ -160,3 +161,14 @@ def test_at_the_end_the_arm_rests(cell, driver):
     driver.rest()
     driver.client.sleep(0.2)
     assert not cell.heard[-1].any()
+
+
+def test_a_recorded_way_is_followed_with_its_gripper(cell, driver):
+    here = driver.tool
+    seconds = np.linspace(0.0, 1.0, 21, dtype=np.float64)
+    positions = here.position + np.outer(seconds, [0.04, 0.02, 0.0])
+    way = Track(positions, np.tile(here.quaternion, (21, 1)), (seconds > 0.3).astype(float), 0.05)
+    off = driver.follow(way)
+    assert np.linalg.norm(cell.pose.position - positions[-1]) < 0.01
+    assert off < 0.03
+    assert cell.gripper > 0.5

@@ -58,6 +58,7 @@ def launch():
         number, held = domain.claim()
         held.close()
         environment = (standin.environment() if sdk else dict(os.environ)) | {"ROS_DOMAIN_ID": str(number)}
+        words += () if name == "record.launch.py" else ("dashboard:=0",)  # its port is one for all
         process = Process([sys.executable, "-c", LAUNCH, str(FOLDER / name), *words], environment)
         started.append(process)
         return process, number
@@ -97,10 +98,26 @@ def test_a_policy_that_cannot_be_loaded_ends_the_service(launch):
     assert "no_such_bundle" in process.text
 
 
-def test_what_is_not_in_this_version_says_what_a_later_one_brings(launch):
+def test_a_recorder_without_a_place_and_a_task_is_refused_before_anything_is_started(launch):
     process, _ = launch("record.launch.py")
     assert process.ends() != 0
-    assert re.search(r"record.launch.py is not in this version.*recorder", process.text)
+    assert "record.output and record.tasks must not be empty" in process.text
+
+
+def test_the_recorder_comes_up_with_the_service(launch, tmp_path):
+    words = [f"policy:={SPEC}", f"output:={tmp_path / 'data'}", "tasks:=['pick up the red cube']", "device:=joy"]
+    process, number = launch("record.launch.py", *words)
+    deadline = time.monotonic() + PATIENCE
+    while not (tmp_path / "data" / "meta" / "info.json").exists():
+        assert process.popen.poll() is None, process.text
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    pids = children(process.popen.pid)
+    assert len(pids) == 9
+    process.signal(signal.SIGINT)
+    assert process.ends() == 0
+    gone(pids)
+    assert left_of(number) == []
 
 
 @pytest.fixture
@@ -189,8 +206,8 @@ def test_without_the_wheel_a_robot_is_refused_before_anything_is_started(launch)
 
 
 ARGUMENTS = {
-    "sim": ["config", "instruction", "policy", "renderer", "seed"],
-    "robot": ["address", "cameras", "config", "instruction", "policy", "speed"],
+    "sim": ["config", "dashboard", "instruction", "policy", "renderer", "seed"],
+    "robot": ["address", "calibration", "cameras", "config", "dashboard", "instruction", "policy", "speed"],
 }
 
 

@@ -31,7 +31,7 @@ def sim(processes):
 
     def start(*words, **environment):
         variables = {"ROS_DOMAIN_ID": None, "ROS_LOG_DIR": None} | environment
-        process = processes.start("vla_ros.cli", "sim", "--policy", SPEC, *words, **variables)
+        process = processes.start("vla_ros.cli", "sim", "--no-dashboard", "--policy", SPEC, *words, **variables)
         text = process.says("ROS domain ")
         return process, int(re.search(r"ROS domain (\d+)", text)[1])
 

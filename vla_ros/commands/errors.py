@@ -19,6 +19,7 @@ EXTRAS = {
     "onnxscript": "train",
     "matplotlib": "train",
     "pyarrow": "record",
+    "mcap": "record",
     "cv2": "calibrate",
 }
 """Optional packages, and the extra of this project that brings each."""

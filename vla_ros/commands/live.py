@@ -106,6 +106,16 @@ def kortex_overrides(given: Sequence[str], free_ports: bool = True) -> list[str]
     return [f"{name}={value}" for name, value in own.items() if name not in named]
 
 
+def port_near(port: int) -> int:
+    """That TCP port of loopback where nobody has it, else one that is free."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as found:
+        try:
+            found.bind(("127.0.0.1", port))
+        except OSError:
+            return port_near(0)
+        return int(found.getsockname()[1])
+
+
 def _free(kind: socket.SocketKind) -> int:
     """A port of this host that nobody has."""
     with socket.socket(socket.AF_INET, kind) as found:

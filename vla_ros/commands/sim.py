@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import importlib.util
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from vla_ros.commands import live as live_service
+from vla_ros.commands.dashboard import PORT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +41,7 @@ def add_commands(subparsers: Any) -> None:
     sim.add_argument("--episodes", type=int, metavar="N", help="play N seeded tasks and end; else stay up and listen")
     sim.add_argument("--record-video", type=Path, metavar="FILE", help="an mp4 of it, rendered when it is over")
     sim.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
+    sim.add_argument("--no-dashboard", action="store_true", help="without the page; with --episodes there is none")
     live_service.add_options(sim)
     sim.set_defaults(run=run_sim)
 
@@ -48,7 +51,7 @@ def run_sim(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     console = Console()
-    config = live_service.configuration(options)
+    config = live_service.configuration(with_dashboard(options))
     for path in filter(None, (options.record_video, options.json)):
         path.parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     with starting(console, options, config) as live, filming(live, options.record_video) as film:
@@ -63,6 +66,14 @@ def run_sim(options: argparse.Namespace) -> int:
     if options.episodes is not None:
         report(console, trials, options.json)
     return 0
+
+
+def with_dashboard(options: argparse.Namespace) -> argparse.Namespace:
+    """The options with a port for the page, where a person is to use the service: its usual one, or one that is free."""
+    told = any(setting.startswith("dashboard.port=") for setting in options.set)
+    if not (options.no_dashboard or options.episodes is not None or told) and importlib.util.find_spec("fastapi"):
+        options.set = [f"dashboard.port={live_service.port_near(PORT)}", *options.set]
+    return options
 
 
 @contextlib.contextmanager
@@ -93,6 +104,7 @@ def _listen(console: Console, live: Live, instruction: str | None) -> None:
     pub = f"{domain} ros2 topic pub --once {topic} \"{{data: 'pick up the red cube'}}\""
     console.print(f"            or:  {pub}", highlight=False, soft_wrap=True)  # a line that is copied stays one line
     console.print("Ctrl-C ends it. An empty instruction makes it idle; `vla-ros stop` stops the arm.")
+    _show_page(console, live)
     if instruction:
         live.client.instruct(instruction)
     before: tuple[str, ...] = ()
@@ -102,6 +114,18 @@ def _listen(console: Console, live: Live, instruction: str | None) -> None:
         if now != before:
             before = now
             console.print(f"[bold]{now[0] or '–'}[/]  policy: {now[1]}  arm: {now[2]}", highlight=False)
+
+
+def _show_page(console: Console, live: Live) -> None:
+    """Where the dashboard is, or why it is not."""
+    if not live.service.config.dashboard.port:
+        why = "" if importlib.util.find_spec("fastapi") else ": pip install 'vla_ros[dashboard]'"
+        console.print(f"no dashboard{why}", style="dim")
+        return
+    for words in live.service.fallen():
+        console.print(words, style="red", markup=False)
+        return
+    console.print(f"Dashboard:  [bold]{live.service.config.dashboard.address}[/]", highlight=False, soft_wrap=True)
 
 
 def _arm(live: Live) -> str:

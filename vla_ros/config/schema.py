@@ -306,6 +306,37 @@ class PolicyConfig(Section):
     instruction_limit: int = Field(512, ge=16, description="characters; a longer instruction is refused")
 
 
+class DashboardConfig(Section):
+    """The page on which people see, instruct and stop the robot: `vla_ros.dashboard`."""
+
+    host: str = Field("127.0.0.1", description="address that it listens at; others than loopback need `tokens`")
+    port: int = Field(0, ge=0, le=65535, description="of HTTP; 0: no dashboard")
+    tokens: str = Field("", description="file of tokens, mode 600, a line each: TOKEN watch|drive|record|admin …")
+    origins: tuple[str, ...] = Field(
+        (), max_length=16, description="further pages that may speak to it, as https://robot.example:8443"
+    )
+    certificate: str = Field("", description="PEM file of its certificate chain, for TLS; empty: plain HTTP")
+    key: str = Field("", description="PEM file of the certificate's key")
+
+    @property
+    def address(self) -> str:
+        """The URL to open."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.certificate else 'http'}://{host}:{self.port}/"
+
+    @model_validator(mode="after")
+    def _certificate_has_a_key(self) -> DashboardConfig:
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("dashboard.certificate and dashboard.key: TLS needs both")
+        return self
+
+    @model_validator(mode="after")
+    def _any_address_names_its_origins(self) -> DashboardConfig:
+        if self.host in ("0.0.0.0", "::") and not self.origins:
+            raise ValueError(f"dashboard.host {self.host} is every address: name the page's as dashboard.origins")
+        return self
+
+
 class FaultConfig(Section):
     """A fault played around a device from the configuration: `after` s from the start of its process, for `seconds`."""
 
@@ -350,6 +381,39 @@ class TwinConfig(Section):
     )
 
 
+class TeleopConfig(Section):
+    """A person's hand on the arm. Whatever it asks for goes through the same governor as a policy's wishes."""
+
+    device: Literal["keyboard", "gamepad", "spacemouse", "joy"] = Field(
+        "keyboard", description="joy: the topic /joy of game_controller_node; the others are read by the node itself"
+    )
+    path: str = Field("", description="of the gamepad, as /dev/input/event7; empty: the first one")
+    rate: float = Field(50.0, ge=20, le=250, description="words to the arm per second")
+    speed: float = Field(0.10, gt=0, le=0.25, description="m/s at full deflection and full scale")
+    turn_speed: float = Field(0.4, gt=0, le=math.radians(60), description="rad/s, likewise")
+    gripper_speed: float = Field(1.0, gt=0, le=5, description="strokes per second at full deflection")
+    deadzone: float = Field(0.1, ge=0, le=0.5, description="share of the deflection that does nothing")
+    curve: float = Field(2.0, ge=1, le=5, description="power of the deflection beyond it: small ones are fine")
+
+
+class RecordConfig(Section):
+    """The recorder of demonstrations: it runs where `output` names a dataset."""
+
+    output: str = Field("", description="folder of the dataset that is made or appended to; empty: no recorder")
+    tasks: tuple[str, ...] = Field((), max_length=1000, description="instructions, recorded in turn")
+    longest: float = Field(120.0, ge=1, le=3600, description="s of an episode, which then ends by itself")
+    memory: float = Field(30.0, ge=0, le=120, description="s that can be saved afterwards; 0: none")
+    memory_size: int = Field(256, ge=16, le=8192, description="MB that they may take; more than that: fewer seconds")
+    park: bool = Field(True, description="whether the arm goes back to `park_position` between episodes")
+    park_position: Vector3 = Field((0.45, 0.0, 0.25), description="of the tool, pointing down, in the base frame, m")
+    park_speed: float = Field(0.10, gt=0, le=0.25, description="m/s")
+    log: bool = Field(True, description="whether all topics but images are written to an MCAP file beside each episode")
+    log_images: bool = Field(False, description="images too, uncompressed: 28 MB/s for a camera of 640×480 at 30 Hz")
+    rate_tolerance: float = Field(
+        0.2, gt=0, lt=1, description="share by which a camera may be slower than configured and still be recorded"
+    )
+
+
 class Config(Section):
     """The whole service. `runtime` is the folder of the shared blocks; empty: one per ROS domain under /dev/shm."""
 
@@ -364,7 +428,10 @@ class Config(Section):
     deadlines: Deadlines = Deadlines()
     servo: ServoConfig = ServoConfig()
     policy: PolicyConfig = PolicyConfig()
+    teleop: TeleopConfig = TeleopConfig()
+    record: RecordConfig = RecordConfig()
     twin: TwinConfig = TwinConfig()
+    dashboard: DashboardConfig = DashboardConfig()
     faults: dict[CameraName, FaultConfig] = Field({}, max_length=32, description="faults to be played, by any name")
     faults_allowed: bool = Field(
         True, description="whether faults may be asked for while running, by the parameter `fault` of a node"

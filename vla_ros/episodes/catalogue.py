@@ -150,12 +150,22 @@ def read_tasks(root: Path, count: int) -> list[str]:
 
 def _existing_info(root: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
     if not (root / layout.INFO).exists():
-        if any(path.name != layout.SCRATCH for path in root.glob("*")):
+        if not _hardly_begun(root):
             raise DatasetError(f"{root} is neither empty nor a dataset: it has no {layout.INFO}")
         return None
     info = layout.read_info(root)
     _compare(str(root), info, wanted)
     return info
+
+
+def _hardly_begun(root: Path) -> bool:
+    """Whether there is nothing, or what a writer leaves that died before the first info.json: no frames are in it."""
+    made = {layout.SCRATCH, "meta", f"meta/{Path(layout.TASKS).name}", f"meta/{Path(layout.STATS).name}"}
+    there = (path for path in root.rglob("*") if path.relative_to(root).parts[0] != layout.SCRATCH)
+    return all(
+        str(path.relative_to(root)) in made or (path.name.startswith(".") and path.name.endswith(".tmp"))
+        for path in there
+    )
 
 
 def _compare(place: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:

@@ -68,13 +68,20 @@ class DatasetWriter:
         """Append a frame: (H, W, 3) uint8 for each video, an array of its shape for each other column."""
         self._open_take().add(images, values)
 
-    def commit(self) -> int:
-        """Make the episode part of the dataset. Returns its index. On failure it is discarded."""
+    @property
+    def frames(self) -> int:
+        """How many frames the open episode has."""
+        return self._open_take().frames
+
+    def commit(self, columns: Columns | None = None) -> int:
+        """Make the episode part of the dataset. Returns its index. On failure it is discarded.
+
+        `columns` (frames, n) take the place of those that were added: what is known only at the end, as whether it was a success.
+        """
         take = self._open_take()
         self._take = None
         try:
-            columns = take.finish()
-            index = self._catalogue.store(take.task, columns, take.videos())
+            index = self._catalogue.store(take.task, take.finish(columns or {}), take.videos())
             self._catalogue.publish()
         except BaseException:
             self._catalogue = self._committed()
@@ -136,12 +143,18 @@ class _Take:
         for name, element in row.items():
             self._rows[name].append(element)
 
-    def finish(self) -> Columns:
-        """Close the videos; returns the columns, (frames, n) each."""
+    @property
+    def frames(self) -> int:
+        return len(next(iter(self._rows.values())))
+
+    def finish(self, given: Columns) -> Columns:
+        """Close the videos; returns the columns, (frames, n) each, those that are given in the place of those that were added."""
         self._close()
         if not all(self._rows.values()):
             raise DatasetError("the episode has no frames")
         columns = {name: np.stack(row) for name, row in self._rows.items()}
+        _check_columns(given, columns)
+        columns |= {name: np.asarray(column, columns[name].dtype) for name, column in given.items()}
         for name, column in columns.items():
             if not np.isfinite(column).all():
                 frame = int(np.argmin(np.isfinite(column).all(1)))
@@ -174,6 +187,13 @@ def _empty(folder: Path) -> None:
 def _check_names(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     if given.keys() != wanted.keys():
         raise DatasetError(f"a frame needs {sorted(wanted)} and has {sorted(given)}")
+
+
+def _check_columns(given: Columns, wanted: Columns) -> None:
+    for name, column in given.items():
+        if name not in wanted or np.shape(column) != wanted[name].shape:
+            there = wanted[name].shape if name in wanted else "no such column"
+            raise DatasetError(f"{name!r} is given as {np.shape(column)} for the whole episode; in it: {there}")
 
 
 def _check_image(name: str, image: Image, feature: Feature) -> None:

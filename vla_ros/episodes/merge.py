@@ -27,7 +27,7 @@ def merge(shards: Sequence[str | Path], output: str | Path) -> int:
     scratch = Path(output) / layout.SCRATCH
     lock = Lock(scratch)
     try:
-        catalogue = _new_catalogue(Path(output), readers[0])
+        catalogue = new_catalogue(Path(output), readers[0])
         for reader in readers:
             catalogue.check(reader.info)
         for reader in readers:
@@ -39,7 +39,8 @@ def merge(shards: Sequence[str | Path], output: str | Path) -> int:
     return catalogue.episodes
 
 
-def _new_catalogue(output: Path, like: DatasetReader) -> Catalogue:
+def new_catalogue(output: Path, like: DatasetReader) -> Catalogue:
+    """A new dataset with the features, rate and robot of another. Raises DatasetError where it has episodes."""
     info = like.info
     features = {name: _feature(entry) for name, entry in info["features"].items() if name not in layout.INDEX_FEATURES}
     catalogue = Catalogue(output, features, info["fps"], info["robot_type"], durable=False)

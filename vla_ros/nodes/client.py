@@ -106,6 +106,14 @@ class Client:
             raise ServiceError(_nobody("/vla/instruction"))
         self._instruction.publish(String(data=text))
 
+    def hear(self, topic: str, name: str) -> Report:
+        """The newest status of that name on a topic of statuses; it is kept up while this client listens."""
+        report = Report()
+        self.node.create_subscription(
+            DiagnosticArray, topic, lambda message: _hear(report, message, name), newest(depth=10)
+        )
+        return report
+
     def _all_listen(self) -> bool:
         """Whether everybody who is known to want instructions would get one now: not a recorder alone."""
         return self._instruction.get_subscription_count() >= max(1, self.node.count_subscribers("/vla/instruction"))

@@ -194,10 +194,10 @@ def _by_name(joints: JointState, part: str) -> Array:
     return np.array([values[name] for name in JOINT_NAMES])
 
 
-def from_twist(twist: Array, stamp: int) -> TwistStamped:
-    """A tool twist (6,) m/s and rad/s in the base frame at `stamp` in ROS time, ns."""
+def from_twist(twist: Array, stamp: int, in_tool: bool = False) -> TwistStamped:
+    """A tool twist (6,) m/s and rad/s in the base frame, or in the tool's, at `stamp` in ROS time, ns."""
     message = TwistStamped(twist=_twist(twist))
-    message.header.frame_id = BASE_FRAME
+    message.header.frame_id = TOOL_FRAMES[0] if in_tool else BASE_FRAME
     message.header.stamp = to_time(stamp)
     return message
 
@@ -209,6 +209,13 @@ def to_teleop(message: TwistStamped, stamp: int, gripper: float | None) -> Teleo
         raise MessageError(f"frame_id is {frame!r}: wanted is {BASE_FRAME!r} or {TOOL_FRAMES[0]!r}")
     twist = np.array([t.linear.x, t.linear.y, t.linear.z, t.angular.x, t.angular.y, t.angular.z])
     return Teleop(stamp, twist, gripper, frame in TOOL_FRAMES)
+
+
+def from_gripper(position: float, stamp: int) -> JointState:
+    """A gripper position (0 open … 1 closed) at `stamp` in ROS time, ns."""
+    message = JointState(name=[GRIPPER], position=[position])
+    message.header.stamp = to_time(stamp)
+    return message
 
 
 def to_gripper(message: JointState) -> float:

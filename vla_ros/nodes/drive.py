@@ -16,6 +16,7 @@ from sensor_msgs.msg import JointState
 from vla_ros.calibration.way import gap, way
 from vla_ros.clock import SECOND
 from vla_ros.config import Config
+from vla_ros.episodes.replay import Track
 from vla_ros.geometry import Array, Pose
 from vla_ros.nodes import convert
 from vla_ros.nodes.client import Client, ServiceError
@@ -86,6 +87,23 @@ class Driver:
         )
         self.settle()
         return reached
+
+    def follow(self, track: Track) -> float:
+        """Lead the tool along a recorded way from its beginning: by how much it was off at most, m. Raises ServiceError.
+
+        The distance is to where the tool should be at that moment, so it holds the delay of the arm as well.
+        """
+        off = 0.0
+
+        def twist(t: float) -> Array:
+            nonlocal off
+            missing = gap(track.at(t), self.tool)
+            off = max(off, float(np.linalg.norm(missing[:3])))
+            return track.twist(t) + GAIN * missing
+
+        self._lead(twist, lambda t: t >= track.seconds, track.seconds + STUCK, track.gripper)
+        self.settle()
+        return off
 
     def settle(self) -> None:
         """Hold still until every joint stands. Raises ServiceError where they do not."""
@@ -166,7 +184,7 @@ class Driver:
         twist: Callable[[float], Array],
         done: Callable[[float], bool],
         seconds: float,
-        gripper: float | None = None,
+        gripper: float | Callable[[float], float] | None = None,
     ) -> bool:
         """Say twist(t) until done(t); False where it is not within `seconds`. Raises ServiceError where nobody follows."""
         began, due = time.monotonic(), 0.0
@@ -176,7 +194,7 @@ class Driver:
                 return True
             if t >= due:
                 due = max(due + 1 / RATE, t)
-                self._say(twist(t), gripper)
+                self._say(twist(t), gripper(t) if callable(gripper) else gripper)
                 self._check(t)
             self.client.spin(max(0.0, min(due, seconds) - t))
         return False

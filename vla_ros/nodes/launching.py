@@ -29,17 +29,20 @@ from lifecycle_msgs.msg import Transition
 
 from vla_ros import bringup
 from vla_ros.config import Config, load
+from vla_ros.config.load import flatten
 from vla_ros.nodes.place import Place, wanted_domain
 
 Arguments = Mapping[str, tuple[str, str]]
 """Launch arguments: name -> (default, description)."""
 
 
-def description(arguments: Arguments, settings: Mapping[str, str], enable: bool) -> LaunchDescription:
+def description(
+    arguments: Arguments, settings: Mapping[str, str], enable: bool, needs: Sequence[str] = ()
+) -> LaunchDescription:
     """A launch file: declares the arguments, and starts the service that they describe.
 
     `settings` are the arguments that set one setting each: name -> setting. `enable` tells whether an instruction that is given
-    with the launch also enables the arm.
+    with the launch also enables the arm. `needs` are settings that must not be empty.
     """
     declared = [
         DeclareLaunchArgument(name, default_value=value, description=text) for name, (value, text) in arguments.items()
@@ -47,9 +50,19 @@ def description(arguments: Arguments, settings: Mapping[str, str], enable: bool)
 
     def start(context: LaunchContext) -> list[Any]:
         given = {name: LaunchConfiguration(name).perform(context) for name in arguments}
-        return service(configuration(given, settings), given["instruction"], enable)
+        config = configuration(given, settings)
+        _check(config, needs)
+        return service(config, given["instruction"], enable)
 
     return LaunchDescription([*declared, OpaqueFunction(function=start)])
+
+
+def _check(config: Config, needs: Sequence[str]) -> None:
+    """Raises RuntimeError that names the settings which are empty."""
+    values = flatten(config)
+    empty = [name for name in needs if not values[name]]
+    if empty:
+        raise RuntimeError(f"nothing was started: {' and '.join(empty)} must not be empty, see --show-args")
 
 
 def configuration(given: Mapping[str, str], settings: Mapping[str, str]) -> Config:
@@ -88,11 +101,11 @@ def service(config: Config, instruction: str, enable: bool) -> list[Any]:
 def started(process: bringup.Process, folder: Path, then: Sequence[Any] = ()) -> list[Any]:
     """One process, and `then` once it is active, if it is a lifecycle node.
 
-    When it ends, so does the service. The kernel ends it when `ros2 launch` dies without doing so.
+    When a critical one ends, so does the service. The kernel ends it when `ros2 launch` dies without doing so.
     """
 
     def ended(event: Any, context: LaunchContext) -> list[Any]:
-        return [] if context.is_shutdown else [Shutdown(reason=f"{process.name} ended")]
+        return [] if context.is_shutdown or not process.critical else [Shutdown(reason=f"{process.name} ended")]
 
     command = process.command(folder, os.getpid())
     ending = {"output": "screen", "on_exit": ended}

@@ -57,6 +57,10 @@ class Service:
         """Raises ProcessDiedError when a process has ended."""
         self._supervisor.check()
 
+    def fallen(self) -> list[str]:
+        """Processes that ended without the service ending for it, each with its last words."""
+        return self._supervisor.fallen()
+
     def pids(self) -> dict[str, int]:
         """Process ids by name."""
         return self._supervisor.pids()

@@ -72,6 +72,11 @@ class Supervisor:
             if status is not None and child.process.critical:
                 raise ProcessDiedError(_obituary(child, status))
 
+    def fallen(self) -> list[str]:
+        """Those that ended without the service ending for it, each with its last words."""
+        ended = [(child, child.popen.poll()) for child in self.children.values() if not child.process.critical]
+        return [_obituary(child, status) for child, status in ended if status is not None]
+
     def pids(self) -> dict[str, int]:
         """Process ids by name."""
         return {name: child.popen.pid for name, child in self.children.items()}

@@ -1,0 +1,92 @@
+"""A real browser, and the service that it opens, for the tests of the page."""
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+
+import pytest
+
+from vla_ros.clock import MonotonicClock
+from vla_ros.commands.live import port_near
+from vla_ros.dashboard.serve import Server
+
+from .fake import Robot
+
+PATIENCE = 20.0
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def chromium():
+    """The browser's program: VLA_ROS_CHROMIUM, or one that is installed. None: Playwright's own."""
+    return os.environ.get("VLA_ROS_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextlib.contextmanager
+def opened():
+    """Chromium. The test is skipped where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
+    with sync_api.sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        except sync_api.Error as error:
+            pytest.skip(
+                f"no Chromium ({str(error).splitlines()[0]}): apt install chromium, or name it as VLA_ROS_CHROMIUM"
+            )
+        with contextlib.closing(browser):
+            yield browser
+
+
+def until(page, condition, what="", seconds=PATIENCE):
+    """Wait for a JavaScript expression to be true: by evaluation, since the page's policy forbids what `wait_for_function` does."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, f"never true: {what or condition}"
+        page.wait_for_timeout(30)
+
+
+def holds(page, condition, seconds=PATIENCE):
+    """Wait for a Python condition while the browser goes on."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "never true"
+        page.wait_for_timeout(30)
+
+
+class Running:
+    """A robot that speaks 20 times a second, served."""
+
+    def __init__(self, tokens=None, **settings):
+        self.port = port_near(0)
+        self.robot = Robot(tokens, clock=MonotonicClock(), port=self.port, **settings)
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.speaking = True
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._speak, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        self.serve()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self._thread.join()
+        self.server.stop()
+
+    def serve(self):
+        self.server = Server(self.robot.made(), self.robot.config)
+        self.server.start()
+
+    def lose(self):
+        self.server.stop()
+
+    def _speak(self):
+        level = 0
+        while not self._ended.wait(0.05):
+            if self.speaking:
+                level = (level + 10) % 250
+                self.robot.fill()
+                self.robot.see("static", level)
+                self.robot.see("wrist", level)

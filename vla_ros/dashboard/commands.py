@@ -1,0 +1,30 @@
+"""What the dashboard can ask of the robot; `vla_ros.nodes.dashboard` does it over ROS, tests by themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Wish = Literal["enable", "disable", "stop", "reset"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether it was done, and what was said. `reached` is false where nobody was there to ask."""
+
+    done: bool
+    text: str
+    reached: bool = True
+
+
+class Commands(Protocol):
+    """Calls that wait for the answer, at most a few seconds; any thread may call them."""
+
+    def wish(self, name: Wish) -> Answer:
+        """Call /arm/<name>."""
+
+    def instruct(self, text: str) -> Answer:
+        """Give the policy an instruction; an empty one makes it idle."""
+
+    def drive(self, twist: tuple[float, ...], in_tool: bool, gripper: float | None) -> None:
+        """Send a teleop twist (6,) m/s and rad/s, and a gripper position 0 open … 1 closed where one is wanted."""
