@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.arms import standin
 from tests.arms.driving import opened
 from tests.twin.controller.running import running_controller
+
+# how long an example takes says more of a loaded machine than of the code
+settings.register_profile("arms", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("arms")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from tests.twin.controller.running import Running
 from vla_ros.arms.kortex import KortexArm
 from vla_ros.config import Config
 from vla_ros.geometry import Array
+from vla_ros.twin.controller import orders
 from vla_ros.values import ArmState
 
 PATIENCE = 20.0
@@ -53,6 +54,24 @@ def applied(running: Running) -> Array:
     """The tool twist (6,) m/s and rad/s, in the base frame, that the controller moves the arm with now."""
     drive: Any = running.twin.controller
     return np.array(drive.applied)
+
+
+def orders_of(running: Running) -> list[orders.Order]:
+    """What the controller is ordered from now on."""
+    taken: list[orders.Order] = []
+    robot, order = running.robot, running.robot.order
+
+    def noted(given: orders.Order) -> None:
+        taken.append(given)
+        order(given)
+
+    robot.order = noted
+    return taken
+
+
+def sets_moving(order: orders.Order) -> bool:
+    """Whether the arm would move by it."""
+    return bool(order.velocity.any()) if isinstance(order, orders.Twist) else not isinstance(order, orders.Stop)
 
 
 def look(arm: KortexArm) -> ArmState:

@@ -115,15 +115,45 @@ def test_a_loop_that_hangs_lets_the_arms_own_timeout_act(running, arm):
 
 
 def test_a_loop_that_lives_and_says_nothing_keeps_its_session(running, arm):
-    arm.send(now(), twist(y=0.02), 0.0)
-    until(lambda: speed(running) > 0.005, arm=arm)
-    end = time.monotonic() + 2 * running.config.deadlines.connection
+    look_for(arm, 2 * running.config.deadlines.connection)
+    assert look(arm).fault == ""
+    set_going(running, arm, twist(y=0.02))
+
+
+def look_for(arm, seconds: float) -> None:
+    """Only look, as a loop that lives and has nothing to say."""
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
-        assert look(arm).fault == ""
+        look(arm)
         time.sleep(0.01)
-    assert speed(running) > 0.005
-    arm.stop(now())
-    assert rests(running)
+
+
+def test_an_arm_that_was_moved_is_told_to_rest_where_the_loop_does_not_say_so(running, arm):
+    """As where its zero was lost: no sign of life may keep the last twist going."""
+    set_going(running, arm, twist(y=0.02))
+    rests_nearby(running, arm)
+    look_for(arm, 2 * running.config.deadlines.connection)
+    assert speed(running) == 0.0
+    assert look(arm).fault == ""
+
+
+def test_a_zero_that_the_wire_holds_up_ends_the_motion_all_the_same(running, arm):
+    set_going(running, arm, twist(y=0.02))
+    running.faults.freeze = True
+    arm.send(now(), twist(y=0.02), 0.0)  # waits for an answer that does not come
+    time.sleep(0.01)
+    arm.send(now(), REST, 0.0)  # older than LATE when its turn comes
+    time.sleep(0.06)
+    running.faults.freeze = False
+    rests_nearby(running, arm)
+    assert "connection" not in look(arm).fault
+
+
+def rests_nearby(running, arm) -> None:
+    """Wait until the controller holds the tool still: far from the zones, which would end any motion."""
+    start = look(arm).tool.position
+    until(lambda: speed(running) == 0.0, "rest", arm)
+    assert np.linalg.norm(look(arm).tool.position - start) < 0.1
 
 
 def test_the_watchdog_stops_what_the_servo_moves(running, arm):

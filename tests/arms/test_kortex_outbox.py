@@ -64,6 +64,41 @@ def test_the_session_is_kept_alive_only_while_the_loop_looks():
     assert box.take(NOW + SILENCE + ALIVE + 1) is None
 
 
+def test_a_lost_end_of_a_motion_is_made_good_while_the_loop_lives():
+    """The loop moved the arm and says nothing more: the zero that should have ended it was lost."""
+    box = Outbox()
+    box.spoken, box.moving = NOW, True
+    box.looked(NOW + SILENCE)
+    assert box.take(NOW + SILENCE - 1) is None
+    assert box.take(NOW + SILENCE) == (Task.REST, None)
+    assert box.take(NOW + SILENCE + ALIVE + 1) is None  # the loop hangs: the arm's own time-out is to act
+    box.looked(NOW + SILENCE)
+    box.moving = False
+    assert box.take(NOW + SILENCE) == (Task.KEEP_ALIVE, None)
+
+
+def test_a_rest_that_is_late_is_still_told():
+    box = Outbox()
+    box.moving = True
+    box.spoken = NOW + LATE
+    for x, told in ((0.0, (Task.REST, None)), (0.1, None)):
+        box.put(order(NOW, x))
+        box.looked(NOW + LATE)
+        assert box.take(NOW + LATE + 1) == told
+
+
+def test_another_session_begins_at_rest():
+    box = Outbox()
+    box.put(order())
+    box.moving = True
+    box.stop()
+    box.put(order())
+    box.forget()
+    assert box.take(NOW) == (Task.STOP, None)
+    assert box.take(NOW) is None
+    assert not box.moving
+
+
 def test_before_the_loop_has_ever_looked_nothing_is_said():
     assert Outbox().take(NOW) is None
 

@@ -21,8 +21,10 @@ from tests.arms.driving import (
     moves,
     now,
     opened,
+    orders_of,
     rests,
     set_going,
+    sets_moving,
     twist,
     until,
 )
@@ -32,8 +34,9 @@ from vla_ros.arms.arm import ArmError
 from vla_ros.arms.kortex import KortexArm
 from vla_ros.arms.kortex_operator import Operator
 from vla_ros.arms.kortex_stopper import KortexStopper
+from vla_ros.twin.controller.orders import Stop
 from vla_ros.twin.controller.product import Product
-from vla_ros.twin.kortex.codes import SafetyIdentifier, SafetyIdentifierBankA
+from vla_ros.twin.kortex.codes import SafetyIdentifier, SafetyIdentifierBankA, SubErrorCodes
 from vla_ros.twin.kortex.messages import Base
 
 pytestmark = pytest.mark.usefixtures("kortex_sdk")
@@ -146,6 +149,32 @@ def test_faults_have_names_and_stay_until_somebody_clears_them(running, arm):
         operator.open(configure=False)
         assert operator.clear_faults().fault == ""
     assert healthy(arm)
+
+
+def test_an_sdk_that_raises_whatever_it_likes_does_not_silence_the_driver(running, arm):
+    set_going(running, arm, twist(y=0.03))
+
+    def broken(*given, **named):
+        raise AttributeError("of another version")
+
+    arm._connection.motion.base.SendTwistCommand = broken
+    drive(arm, twist(y=0.03), 0.1)
+    assert "AttributeError while command was sent: of another version" in fault_of(arm, "connection to the arm lost")
+    assert rests(running)
+    assert healthy(arm)
+    set_going(running, arm, twist(y=-0.03))
+
+
+def test_a_stop_that_was_not_taken_is_the_first_word_of_the_next_session(running, arm):
+    set_going(running, arm, twist(y=0.03))
+    taken = orders_of(running)
+    running.faults.half_open = True
+    arm.stop(now())
+    assert fault_of(arm, "a Stop was not taken")
+    running.faults.half_open = False
+    assert healthy(arm)
+    until(lambda: any(isinstance(o, Stop) and o.reason == SubErrorCodes.CONTROL_MANUAL_STOP for o in taken), "a Stop")
+    assert not any(sets_moving(order) for order in taken)
 
 
 def test_an_emergency_stop_is_said_and_stopping_then_is_no_trouble(running, arm):

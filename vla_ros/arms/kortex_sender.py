@@ -3,11 +3,13 @@
 The loop leaves its newest command in a slot and goes on. A Stop goes before it; a command that is LATE when its turn
 comes is dropped, so that none from before a SIGSTOP goes out after the SIGCONT. The session is kept alive only while
 the loop looks at the arm: when the loop hangs, nothing is sent, and the arm's own connection time-out ends the
-motion.
+motion. A loop that lives moves the arm with a command every 25 ms; where none follows the last twist, the zero that
+should have ended it was lost, and the arm is told to rest until it says that it does.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Callable
@@ -24,6 +26,8 @@ from vla_ros.arms.kortex_sdk import Sdk
 from vla_ros.clock import MILLISECOND, SECOND, Clock
 from vla_ros.config import Config
 from vla_ros.geometry import Array
+
+log = logging.getLogger("kortex")
 
 LATE = 50 * MILLISECOND
 """Age of a command beyond which it is not sent: two periods of the arm."""
@@ -67,6 +71,7 @@ class Task(Enum):
 
     STOP = "stop"
     COMMAND = "command"
+    REST = "rest"
     KEEP_ALIVE = "keep alive"
 
 
@@ -94,6 +99,8 @@ class Outbox:
         """When the last message was sent, ns."""
         self.dropped = 0
         """Commands that came too late to their turn."""
+        self.moving = False
+        """Whether the arm may be going on with a twist that was sent."""
 
     def put(self, order: Order) -> None:
         """The newest command takes the place of one that waits."""
@@ -102,6 +109,10 @@ class Outbox:
     def stop(self) -> None:
         """A Stop is due; the command that waits is forgotten."""
         self._order, self._stop = None, True
+
+    def forget(self) -> None:
+        """The session is another: the command that waits was not for it, and the twist that was under way ends with the old one."""
+        self._order, self.moving = None, False
 
     def looked(self, now: int) -> None:
         """The loop has looked at the arm."""
@@ -122,8 +133,14 @@ class Outbox:
             if now - order.stamp <= LATE:
                 return Task.COMMAND, order
             self.dropped += 1
-        alive = self._looked is not None and now - self._looked <= ALIVE
-        return (Task.KEEP_ALIVE, None) if alive and now - self.spoken >= SILENCE else None
+        if self._looked is None or now - self._looked > ALIVE:
+            return None
+        missed_rest = order is not None and not order.twist.any()
+        if self.moving and missed_rest:
+            return Task.REST, None
+        if now - self.spoken < SILENCE:
+            return None
+        return (Task.REST if self.moving else Task.KEEP_ALIVE), None
 
 
 class Sender:
@@ -149,7 +166,7 @@ class Sender:
         """Speak over this session from now on; None: over none. A command that waits is forgotten, a Stop is not."""
         with self._wake:
             self._link, self._grip, self._timeouts, self._yielding = link, Grip(), 0, 0
-            self._box._order = None
+            self._box.forget()
 
     def put(self, order: Order) -> None:
         """Send this command next."""
@@ -187,19 +204,36 @@ class Sender:
     def _run(self) -> None:
         while True:
             with self._wake:
-                if not self._ending and (self._link is None or not self._box.pressing):
+                if not self._ending and (self._sound() is None or not self._box.pressing):
                     self._wake.wait(_WAIT)
-                ending, link = self._ending, self._link
+                ending, link = self._ending, self._sound()
                 task = self._box.take(self._clock.now()) if link is not None else None
             if link is not None and task is not None:
-                self._do(link, *task)
+                self._try(link, *task)
             if ending:
                 return self._leave(link)
+
+    def _sound(self) -> Link | None:
+        """The session, where it is there."""
+        link = self._link
+        return None if link is None or link.lost_reason else link
+
+    def _try(self, link: Link, task: Task, order: Order | None) -> None:
+        try:
+            self._do(link, task, order)
+        except Exception as error:
+            # Whatever the SDK raises: this thread must outlive it, or nobody would stop the arm.
+            log.exception("%s could not be sent to the arm", task.value)
+            link.give_up(f"{type(error).__name__} while {task.value} was sent: {error}")
+        if task is Task.STOP and link.lost_reason:
+            self._box.stop()  # the next session begins with it
 
     def _do(self, link: Link, task: Task, order: Order | None) -> None:
         self._box.spoken = self._clock.now()
         if task is Task.STOP:
             self._halt(link)
+        elif task is Task.REST:
+            self._judge(link, self._send_twist(link, np.zeros(6)))
         elif order is None:
             self._judge(link, link.keep_alive(self._timeout))
         elif order.is_finite():
@@ -228,13 +262,18 @@ class Sender:
         self._twist, self.sent = twist, self.sent + 1
         message = self._sdk.base.TwistCommand()
         kortex_units.fill_twist(message, twist, self._sdk.common.CARTESIAN_REFERENCE_FRAME_BASE)
-        return link.call(link.base.SendTwistCommand, message, timeout=self._timeout)
+        self._box.moving = self._box.moving or bool(twist.any())
+        answer = link.call(link.base.SendTwistCommand, message, timeout=self._timeout)
+        if not twist.any() and answer.outcome is not Outcome.TIMED_OUT:
+            self._box.moving = False  # it rests, or does not heed us: then nothing of ours is under way
+        return answer
 
     def _halt(self, link: Link) -> None:
         self._yielding = 0
         answer = halt(link, self._timeout)
-        self._moved = self._moved and not answer.ok
-        if not answer.ok:
+        if answer.ok:
+            self._moved = self._box.moving = False
+        else:
             link.give_up(f"a Stop was not taken: {answer.text}")
 
     def _judge(self, link: Link, answer: Answer) -> bool:
