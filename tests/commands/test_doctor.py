@@ -279,6 +279,13 @@ def test_an_arm_that_is_not_there_is_a_failure_with_its_own_words():
     assert "refuses the connection" in found.text
 
 
+def test_without_the_sdk_no_session_is_tried(monkeypatch):
+    with standin.withheld(monkeypatch):
+        (found,) = arm._in_session(load("robot", overrides=["arm.address=127.0.0.1"]), False)
+    assert found.level is UNUSED
+    assert "without the SDK" in found.text
+
+
 D435I = cameras.UsbDevice("8086", "0b3a", "Intel(R) RealSense(TM) Depth Camera 435i", 5000)
 KINECT = cameras.UsbDevice("045e", "097c", "Azure Kinect Depth Camera", 5000)
 BOLT = cameras.UsbDevice("2bc5", "066b", "Femto Bolt", 5000)
@@ -496,6 +503,16 @@ def test_texts_with_brackets_are_shown_as_they_are(capsys):
     Console(width=100).print(command.table([GROUP.failure("d", "a [b] [/c]", "[bold] do")]))
     assert "a [b] [/c]" in (text := capsys.readouterr().out)
     assert "[bold] do" in text
+
+
+def test_addresses_are_shown_whole_on_a_narrow_screen(capsys):
+    from rich.console import Console
+
+    address = "https://kinova.test/" + "x" * 60
+    Console(width=60).print(command.table([GROUP.failure("d", f"look at {address}", "there")]))
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert shown.count("x") == 60
 
 
 @pytest.mark.slow

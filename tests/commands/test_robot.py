@@ -2,7 +2,6 @@
 
 import builtins
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -114,18 +113,13 @@ def test_an_arm_that_is_not_there_is_named(capsys):
     assert "the arm at 127.0.0.1:1 refuses the connection" in capsys.readouterr().err
 
 
-def test_without_the_wheel_the_remedy_is_named(monkeypatch, capsys):
-    if standin.use() == "vendor":
-        pytest.skip("the vendor's wheel is installed")
-    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder != str(standin.SDK)])
-    for name in [name for name in sys.modules if name.split(".")[0] == "kortex_api"]:
-        monkeypatch.delitem(sys.modules, name)
-    from vla_ros.arms import kortex_sdk
-
-    kortex_sdk.load.cache_clear()
-    assert cli.main(["robot", "describe", "--set", "arm.address=127.0.0.1"]) == 2
+@pytest.mark.parametrize(
+    "words", [["robot", "describe", "--set", "arm.address=127.0.0.1"], ["sim", "--arm", "kortex", "--episodes", "1"]]
+)
+def test_without_the_wheel_the_remedy_is_named(words, monkeypatch, capsys):
+    with standin.withheld(monkeypatch):
+        assert cli.main(words) == 2
     assert "pip install --no-deps kortex_api" in capsys.readouterr().err
-    kortex_sdk.load.cache_clear()
 
 
 def test_every_check_says_what_moves_and_can_be_loaded():

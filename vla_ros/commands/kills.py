@@ -89,7 +89,7 @@ def blows(config: Config, short: bool = False) -> list[Blow]:
 @contextlib.contextmanager
 def stage(config: Config, horizon: float, say: Callable[[str], None] = lambda line: None) -> Iterator[Stage]:
     """The service and its watcher; a process that dies ends nothing here. `horizon`: s for which a chunk may be played."""
-    live_service.bundle_is_there(config)
+    live_service.can_start(config)
     live_service.enter_ros()
     from vla_ros.nodes.client import Client
     from vla_ros.nodes.service import Service

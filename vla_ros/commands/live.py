@@ -126,7 +126,7 @@ def _free(kind: socket.SocketKind) -> int:
 @contextlib.contextmanager
 def live(config: Config, say: Callable[[str], None] = lambda line: None) -> Iterator[Live]:
     """The service with its policy active, for as long as the context lasts."""
-    bundle_is_there(config)
+    can_start(config)
     enter_ros()
     from vla_ros.nodes.client import Client
     from vla_ros.nodes.service import Service
@@ -141,16 +141,11 @@ def live(config: Config, say: Callable[[str], None] = lambda line: None) -> Iter
         yield Live(service, client)
 
 
-def bundle_is_there(config: Config) -> None:
-    """Raises CommandError where the policy's files are not: sooner and shorter than the node would say it."""
-    from vla_ros.policy.manifest import BundleError
-    from vla_ros.policy.policy import find_bundle
-
-    if not config.policy.bundle.startswith("constant:"):
-        try:
-            find_bundle(config.policy.bundle)
-        except BundleError as error:
-            raise CommandError(str(error)) from None
+def can_start(config: Config) -> None:
+    """Raises CommandError where an SDK, an interpreter or the policy's files are missing: sooner and shorter than its process."""
+    obstacles = bringup.obstacles(config)
+    if obstacles:
+        raise CommandError("\n".join(["nothing was started:", *obstacles]))
 
 
 def enter_ros() -> None:

@@ -89,19 +89,23 @@ class Session:
 def _in_session(config: Config, held: bool) -> list[Check]:
     if held:
         return [ARM.skipped("session", "not made: a service or command of this machine holds the arm; see service")]
-    return judge_session(look(config), config)
+    facts = look(config)
+    return [ARM.skipped("session", "not made without the SDK")] if facts is None else judge_session(facts, config)
 
 
-def look(config: Config) -> Session:
-    """Connect, ask and leave; nothing in the arm is changed."""
+def look(config: Config) -> Session | None:
+    """Connect, ask and leave; nothing in the arm is changed. None where the vendor's SDK is not there."""
     from vla_ros.arms.arm import ArmError
     from vla_ros.arms.kortex_operator import Operator
+    from vla_ros.arms.kortex_protobuf import KortexSdkError
 
     try:
         with Operator(config, say=lambda text: None) as operator:
             operator.open(configure=False)
             connections = operator.connections()
             return Session(operator.describe(), connections, *operator.round_trips(ROUND_TRIPS))
+    except KortexSdkError:
+        return None
     except ArmError as error:
         return Session(error=str(error))
 

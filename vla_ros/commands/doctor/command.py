@@ -86,7 +86,8 @@ def table(found: Sequence[Check]) -> Any:
     from rich.markup import escape
     from rich.table import Table
 
-    drawn = Table("", "", "", "", box=None, pad_edge=False, show_header=False)
+    drawn = Table("", "", "", box=None, pad_edge=False, show_header=False)
+    drawn.add_column(overflow="fold")  # an address that is cut off cannot be copied
     group = ""
     for check in found:
         text = escape(check.text) if check.level is not Level.UNUSED else f"[dim]{escape(check.text)}[/]"
