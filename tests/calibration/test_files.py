@@ -162,6 +162,27 @@ def test_a_file_of_a_camera_that_there_is_not_is_refused(tmp_path):
         load("twin", calibration=tmp_path)
 
 
+@pytest.mark.parametrize("write", [lambda f: files.write_intrinsics(f, "wrist", LENS, "twin"),
+                                   lambda f: files.write_pose(f, "wrist", "tool", POSE, "twin"),
+                                   lambda f: files.write_table(f, 0.003, twin=True)])  # fmt: skip
+def test_what_was_measured_in_the_twin_is_refused_for_a_real_cell(tmp_path, write):
+    path = write(tmp_path)
+    with pytest.raises(ConfigError, match=rf"{path.name} was measured in the twin, and this .*: calibrate this"):
+        load("robot", calibration=tmp_path)
+    assert load("twin", calibration=tmp_path) != load("twin")
+    behind_the_wire = ["arm.driver=kortex", "twin.kortex=true", "arm.address=127.0.0.1"]
+    assert load("twin", calibration=tmp_path, overrides=behind_the_wire) != load("twin", overrides=behind_the_wire)
+
+
+def test_what_is_set_by_hand_decides_whose_calibration_it_may_be(tmp_path):
+    files.write_intrinsics(tmp_path, "wrist", LENS, "twin")
+    with pytest.raises(ConfigError, match="driver is realsense"):
+        load("twin", calibration=tmp_path, overrides=["cameras.wrist.driver=realsense"])
+    files.write_intrinsics(tmp_path, "wrist", LENS, "0344")
+    with pytest.raises(ConfigError, match="serial number 0344"):
+        load("twin", calibration=tmp_path, overrides=["cameras.wrist.serial='0345'"])
+
+
 def test_a_folder_that_is_none_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="is no folder"):
         load("twin", calibration=tmp_path / "nowhere")

@@ -10,7 +10,7 @@ import yaml
 
 from vla_ros.calibration.bundle import Parent
 from vla_ros.calibration.lens import Lens
-from vla_ros.config.calibration import BOARD_FRAME, POSE, TYPES, frames
+from vla_ros.config.calibration import BOARD_FRAME, POSE, TWIN, TYPES, frames
 from vla_ros.geometry import Pose
 
 
@@ -72,9 +72,10 @@ def write_pose(
     return _write(folder / f"{name}{POSE}.yaml", content, lines)
 
 
-def write_table(folder: Path, height: float, remarks: Iterable[str] = ()) -> Path:
-    """table.yaml, configuration; returns its path."""
-    return _write(folder / "table.yaml", {"workspace": {"table": round(height, 5)}}, remarks)
+def write_table(folder: Path, height: float, remarks: Iterable[str] = (), twin: bool = False) -> Path:
+    """table.yaml, configuration, and whether it is of the twin's table; returns its path."""
+    content = {"measured": TWIN} if twin else {}
+    return _write(folder / "table.yaml", content | {"workspace": {"table": round(height, 5)}}, remarks)
 
 
 def _matrix(rows: int, columns: int, data: list[float]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vla_ros.config import Config
+    from vla_ros.config.schema import CameraConfig
     from vla_ros.nodes.client import Client
     from vla_ros.nodes.drive import Driver
 
@@ -127,6 +128,13 @@ def in_words() -> Iterator[None]:
         yield
     except (BoardError, HandEyeError, IntrinsicsError, PlanError, TableError) as error:
         raise CommandError(str(error)) from None
+
+
+def serial(camera: CameraConfig) -> str:
+    """What a calibration says its camera is: what the configuration names, or that it is simulated."""
+    from vla_ros.config.calibration import TWIN
+
+    return TWIN if camera.driver == TWIN else camera.serial
 
 
 def begun(command: str) -> str:

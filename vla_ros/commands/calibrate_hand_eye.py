@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vla_ros.commands import calibrate_views as views
 from vla_ros.commands import live as live_service
-from vla_ros.commands.calibrate_cell import add_folder, add_options, begun, driving, figure, in_words, reached
+from vla_ros.commands.calibrate_cell import add_folder, add_options, begun, driving, figure, in_words, reached, serial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,10 +101,10 @@ def _write(console: Any, options: argparse.Namespace, found: HandEye, seen: Sequ
     name, camera = options.camera, config.cameras[options.camera]
     remarks = [
         begun(f"hand-eye {name}"),
-        f"camera: serial {camera.serial or 'not known'}, {camera.width}×{camera.height}",
+        f"camera: serial {serial(camera) or 'not known'}, {camera.width}×{camera.height}",
     ]
     path = write_pose(
-        options.folder, name, camera.parent, found.camera, camera.serial, [*remarks, *words(found, len(seen))]
+        options.folder, name, camera.parent, found.camera, serial(camera), [*remarks, *words(found, len(seen))]
     )
     picture: Path = path.with_suffix(".png")
     hand_eye_sheet(found, seen, f"hand-eye {name}", words(found, len(seen)), picture)

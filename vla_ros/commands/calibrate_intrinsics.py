@@ -17,6 +17,7 @@ from vla_ros.commands.calibrate_cell import (
     figure,
     in_words,
     reached,
+    serial,
 )
 from vla_ros.commands.errors import CommandError
 
@@ -175,7 +176,7 @@ def _write(console: Any, options: argparse.Namespace, found: Intrinsics, seen: S
 
     name, camera = options.camera, config.cameras[options.camera]
     remarks = [begun(f"intrinsics {name}"), *words(found, len(seen))]
-    path = write_intrinsics(options.folder, name, found.lens, camera.serial, remarks)
+    path = write_intrinsics(options.folder, name, found.lens, serial(camera), remarks)
     picture: Path = path.with_suffix(".png")
     intrinsics_sheet(found, seen, f"intrinsics {name}", words(found, len(seen)), picture)
     console.print(f"written: {path}, {picture}", highlight=False)

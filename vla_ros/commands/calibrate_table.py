@@ -77,7 +77,7 @@ def run_table(options: argparse.Namespace) -> int:
             f"true height in the twin: {1e3 * truth:+.2f} mm, error {1e3 * (found.height - truth):+.2f} mm",
             style="bold",
         )
-    _write(console, options, found, points)
+    _write(console, options, found, points, config)
     return 0
 
 
@@ -201,11 +201,12 @@ def words(found: Table) -> list[str]:
     ]
 
 
-def _write(console: Any, options: argparse.Namespace, found: Table, points: list[Array]) -> None:
+def _write(console: Any, options: argparse.Namespace, found: Table, points: list[Array], config: Config) -> None:
     from vla_ros.calibration.files import write_table
     from vla_ros.commands.calibrate_pictures import table_sheet
 
-    path = write_table(options.folder, found.highest, [begun("table"), *words(found)])
+    twin = config.arm.driver == "twin" or config.twin.kortex
+    path = write_table(options.folder, found.highest, [begun("table"), *words(found)], twin)
     picture = path.with_suffix(".png")
     table_sheet(found, points, words(found), picture)
     console.print(f"written: {path}, {picture}", highlight=False)

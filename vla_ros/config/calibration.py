@@ -5,6 +5,8 @@
 | NAME.yaml | camera_info, as ROS's camera_calibration_parsers writes and reads it; `serial` is ours |
 | NAME_pose.yaml | the structure of easy_handeye2; `parameters.name` is the camera, and its serial behind a blank where it has one |
 | table.yaml, latency.yaml | configuration, and nothing but what their commands write |
+
+What was measured in the twin says so (a serial number `twin`, `measured: twin` in table.yaml), and is refused for anything real.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from typing import Any
 import yaml
 
 POSE = "_pose"
+TWIN = "twin"
+"""Serial number of a simulated camera, and what `measured` of a table is that was touched in the twin."""
 TYPES = {"eye_in_hand": "tool", "eye_on_base": "base"}
 """What easy_handeye2 calls a camera on the tool and one that stands, and the parent that they have here."""
 BASE_FRAME, TOOL_FRAME, BOARD_FRAME = "base_link", "tool", "board"
@@ -37,17 +41,18 @@ def optical_frame(name: str) -> str:
     return f"{name}_camera_optical_frame"
 
 
-def overlay(folder: str | Path, cameras: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that the files of a folder amount to, nested as in a configuration; `cameras` are those of the configuration.
+def overlay(folder: str | Path, cameras: Mapping[str, Any], twin: bool = False) -> dict[str, Any]:
+    """The settings that the files of a folder amount to, nested as in a configuration; `cameras` are those of the configuration,
+    `twin` tells whether its arm is the simulated one.
 
-    Raises CalibrationFileError for a file that is damaged, unknown, or of another camera.
+    Raises CalibrationFileError for a file that is damaged, unknown, of another camera, or of the twin where the cell is real.
     """
     path = Path(folder)
     if not path.is_dir():
         raise CalibrationFileError(f"--calibration {path} is no folder: name the one that `vla-ros calibrate` wrote")
     values: dict[str, Any] = {"cameras": {}}
     for file in sorted(path.glob("*.yaml")):
-        _put(values, _settings(file, cameras))
+        _put(values, _settings(file, cameras, twin))
     return values if values["cameras"] else {k: v for k, v in values.items() if k != "cameras"}
 
 
@@ -59,9 +64,13 @@ def _put(values: dict[str, Any], more: Mapping[str, Any]) -> None:
             values[key] = value
 
 
-def _settings(file: Path, cameras: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(file: Path, cameras: Mapping[str, Any], twin: bool) -> dict[str, Any]:
     content = read(file)
     if file.stem in _OURS:
+        if content.pop("measured", None) == TWIN and not twin:
+            raise CalibrationFileError(
+                f"{file} was measured in the twin, and this arm is a real one: calibrate this cell"
+            )
         return _checked(file, content, _OURS[file.stem])
     name, reader = _reader(file.stem)
     if name not in cameras:
@@ -167,8 +176,12 @@ def _same(file: Path, key: str, said: Any, wanted: str) -> None:
 
 
 def _same_serial(file: Path, said: Any, camera: Mapping[str, Any]) -> None:
-    """Where both are known they must be the same."""
+    """Where both are known they must be the same; a simulated camera is no real one."""
     wanted = str(camera.get("serial") or "")
+    if said == TWIN and camera.get("driver", TWIN) != TWIN:
+        raise CalibrationFileError(
+            f"{file} was measured in the twin, and this camera's driver is {camera['driver']}: calibrate this one"
+        )
     if said and wanted and str(said) != wanted:
         raise CalibrationFileError(
             f"{file} is of the camera with serial number {said}, the configuration names {wanted}: calibrate this one"

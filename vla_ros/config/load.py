@@ -26,26 +26,33 @@ def load(*sources: str | Path, overrides: Iterable[str] = (), calibration: str |
     `vla-ros calibrate` wrote into the folder is put over them where it is of these cameras. Raises ConfigError.
     """
     values: dict[str, Any] = {}
-    names = []
+    names, overrides = [], list(overrides)
     for source in sources or ("twin",):
         path = _HERE / f"{source}.yaml" if str(source) in ("twin", "robot") else Path(source)
         names.append(str(path))
         values = merge(values, _read(path))
-    if calibration is not None:
-        values = merge(values, _calibrated(calibration, values))
-        names.append(str(calibration))
+    told: dict[str, Any] = {}
     for override in overrides:
-        values = merge(values, _parse(override))
-        names.append(override)
+        told = merge(told, _parse(override))
+    if calibration is not None:
+        values = merge(values, _calibrated(calibration, merge(values, told)))
+        names.append(str(calibration))
+    values = merge(values, told)
+    names += overrides
     return validate(values, ", ".join(names))
 
 
 def _calibrated(folder: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    cameras = values.get("cameras")
+    cameras, arm, twin = (_section(values, name) for name in ("cameras", "arm", "twin"))
     try:
-        return overlay(folder, cameras if isinstance(cameras, Mapping) else {})
+        return overlay(folder, cameras, arm.get("driver", "twin") == "twin" or bool(twin.get("kortex")))
     except CalibrationFileError as error:
         raise ConfigError(str(error)) from None
+
+
+def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = values.get(name)
+    return section if isinstance(section, Mapping) else {}
 
 
 def validate(values: Mapping[str, Any], origin: str) -> Config:
