@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.twin.controller.running import Running, moving, running_controller, still, wait_for
+from vla_ros.twin.kortex.messages import METHODS, Method
 
 pytest.importorskip("kortex_api", reason="the vendor's kortex_api is not installed")
 
@@ -48,6 +50,17 @@ def connected(arm: Running, transport: str = "tcp", **changed: Any) -> Iterator[
     finally:
         manager.event.set()
         link.disconnect()
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_our_methods_have_the_vendors_numbers(method: Method):
+    from vla_ros.arms import kortex_protobuf
+
+    kortex_protobuf.install()
+    service, _, name = method.name.partition(".")
+    stubs = importlib.import_module(f"kortex_api.autogen.client_stubs.{service}ClientRpc")
+    topic = "" if method.notification is None else "OnNotification"
+    assert getattr(stubs, f"{service}FunctionUid")[f"uid{topic}{name}"].value == method.uid
 
 
 def test_the_vendors_client_moves_the_arm_and_stops_it(arm):
