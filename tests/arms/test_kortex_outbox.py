@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vla_ros.arms.kortex_sender import ALIKE, ALIVE, LATE, SILENCE, Order, Outbox, Task, alike
+from vla_ros.arms.kortex_sender import ALIKE, ALIVE, LATE, SILENCE, YIELD, Order, Outbox, Task, alike, held_back
 from vla_ros.clock import MILLISECOND, SECOND
 
 NOW = 100 * SECOND
@@ -145,3 +146,21 @@ def test_rest_is_never_held_back():
     assert not alike(np.zeros(6), np.full(6, 1e-6))
     assert not alike(np.full(6, 1e-6), np.zeros(6))
     assert alike(np.full(6, 1e-6), np.full(6, 2e-6))
+
+
+def test_however_often_the_gripper_is_told_a_twist_waits_once():
+    """Fingers on an object: the target is repeated before the time that it is left alone is over."""
+    twisted, sent = NOW, []
+    for now in range(NOW, NOW + SECOND, 25 * MILLISECOND):
+        if not held_back(now, now + YIELD, twisted, order(x=0.006).twist, order(x=0.010).twist):
+            sent.append(now)
+            twisted = now
+    assert max(b - a for a, b in itertools.pairwise(sent)) <= YIELD
+
+
+@given(st.integers(0, 2 * SECOND), st.integers(0, 2 * SECOND), st.integers(0, 2 * SECOND), twists, twists)
+def test_no_twist_waits_longer_than_the_gripper_is_left_alone(now, yielding, twisted, wanted, under_way):
+    if held_back(now, yielding, twisted, wanted, under_way):
+        assert now < yielding
+        assert now - twisted < YIELD
+        assert alike(wanted, under_way)

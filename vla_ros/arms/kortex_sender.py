@@ -154,7 +154,8 @@ class Sender:
         self._box, self._wake = Outbox(), threading.Condition()
         self._link: Link | None = None
         self._grip, self._moved, self._timeouts = Grip(), False, 0
-        self._twist, self._yielding = np.zeros(6), 0  # the twist that the arm has, until when the gripper is left alone
+        self._twist, self._twisted = np.zeros(6), 0  # the twist that the arm has, and since when
+        self._yielding = 0  # until when the gripper is left alone
         self._complaint: tuple[int, str] = (0, "")
         self.sent = 0
         """Twists that went out."""
@@ -246,8 +247,8 @@ class Sender:
         """The twist, and the gripper's target if it is due."""
         moves = bool(order.twist.any())
         self._moved = self._moved or moves
-        held_back = self._clock.now() < self._yielding and alike(order.twist, self._twist)
-        if not (held_back or self._judge(link, self._send_twist(link, order.twist))):
+        waits = held_back(self._clock.now(), self._yielding, self._twisted, order.twist, self._twist)
+        if not (waits or self._judge(link, self._send_twist(link, order.twist))):
             return
         now, servo = self._clock.now(), self._config.servo
         self._grip, due = kortex_gripper.step(
@@ -259,7 +260,7 @@ class Sender:
             self._judge(link, link.call(link.base.SendGripperCommand, message, timeout=self._timeout))
 
     def _send_twist(self, link: Link, twist: Array) -> Answer:
-        self._twist, self.sent = twist, self.sent + 1
+        self._twist, self._twisted, self.sent = twist, self._clock.now(), self.sent + 1
         message = self._sdk.base.TwistCommand()
         kortex_units.fill_twist(message, twist, self._sdk.common.CARTESIAN_REFERENCE_FRAME_BASE)
         self._box.moving = self._box.moving or bool(twist.any())
@@ -304,6 +305,13 @@ class Sender:
         if link is not None and self._moved:
             self._send_twist(link, np.zeros(6))
             halt(link, self._timeout)
+
+
+def held_back(now: int, yielding: int, twisted: int, twist: Array, under_way: Array) -> bool:
+    """Whether a twist waits because the gripper is left alone until `yielding` (ns): while it is like the one under way, and for
+    YIELD at most since that was sent (`twisted`), as a gripper on an object is told again and again.
+    """
+    return now < min(yielding, twisted + YIELD) and alike(twist, under_way)
 
 
 def alike(twist: Array, other: Array) -> bool:
