@@ -87,6 +87,13 @@ def test_config_lists_settings_with_their_meaning(capsys):
     assert "m/s" in text
 
 
+def test_names_of_settings_are_shown_whole_on_a_narrow_screen(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    status, text, _ = run("config", "workspace.transit_clearance")
+    assert status == 0
+    assert "…" not in text
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

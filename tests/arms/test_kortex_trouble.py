@@ -288,11 +288,13 @@ def test_leaving_is_bounded_whatever_the_arm_does(running, fault):
 
 def test_the_watchdog_finds_the_arm_again(running):
     watchdog = KortexStopper(running.config, say=lambda text: None)
+    assert "not open" in watchdog.trouble
     watchdog.open()
     try:
+        assert watchdog.trouble == ""
         cut(running)
-        until(lambda: watchdog._link is None or watchdog._link.lost_reason)
-        until(lambda: watchdog._link is not None and not watchdog._link.lost_reason)
+        assert until(lambda: watchdog.trouble)
+        until(lambda: not watchdog.trouble)
         watchdog.stop(now())
     finally:
         watchdog.close()

@@ -87,6 +87,7 @@ OBSTACLES = {
         "camera wrist shows the same picture again and again",
     ),
     "a clock stepped": (lambda b: frozen(b, distrusted=True), "a clock has just stepped: wait a second"),
+    "no watchdog": (lambda b: frozen(b, unguarded="the watchdog is silent: nobody"), "the watchdog is silent: nobody"),
     "old policy": (lambda b: frozen(b, policy=b.now - SECOND - 1), "no sign of life from the policy"),
 }
 

@@ -15,6 +15,10 @@ class ArmError(Exception):
 class Arm(Protocol):
     """An arm with a gripper. One object is one session with it, used from one thread."""
 
+    @property
+    def trouble(self) -> str:
+        """Why `stop` would not reach the arm now; empty: it would."""
+
     def open(self) -> None:
         """Connect. Raises ArmError."""
 

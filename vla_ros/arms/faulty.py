@@ -32,6 +32,11 @@ class FaultyArm:
         self._commands: FaultyStream[Twist] = FaultyStream(command, _broken, None, seed + 1)
         self._stamp: int | None = None
 
+    @property
+    def trouble(self) -> str:
+        """That of the arm: a Stop is never touched."""
+        return self._arm.trouble
+
     def open(self) -> None:
         """Connect. Raises ArmError."""
         self._arm.open()

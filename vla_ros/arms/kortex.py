@@ -138,6 +138,11 @@ class KortexArm:
         self._sender: Sender | None = None
         self._keeper: threading.Thread | None = None
 
+    @property
+    def trouble(self) -> str:
+        """Why a Stop would not reach the arm now; empty: it would."""
+        return self._lost if self._connection is not None or self._lost else "not open"
+
     def open(self) -> None:
         """Connect, make sure that it is the right arm, set it up, and wait for the first state. Raises ArmError."""
         self._sdk = kortex_sdk.load()

@@ -35,6 +35,12 @@ class KortexStopper:
         self._ending = threading.Event()
         self._keeper: threading.Thread | None = None
 
+    @property
+    def trouble(self) -> str:
+        """Why a Stop would not reach the arm now, as far as the last sign of life tells; empty: it would."""
+        link = self._link
+        return self._why if link is None else link.lost_reason
+
     def open(self) -> None:
         """Connect. Raises ArmError."""
         self._sdk = kortex_sdk.load()

@@ -36,6 +36,11 @@ class LocalTwinArm:
         self._late: deque[ArmState] = deque()
         self._arrived: ArmState | None = None
 
+    @property
+    def trouble(self) -> str:
+        """Nothing is between this and the arm."""
+        return ""
+
     def open(self) -> None:
         """Nothing to open."""
 
@@ -70,6 +75,11 @@ class TwinArm:
         self._command: Block | None = None
         self._stop: Block | None = None
         self._stops = 0
+
+    @property
+    def trouble(self) -> str:
+        """Why `stop` would not reach the arm now; empty: it would."""
+        return "" if self._stop is not None else "not open"
 
     def open(self) -> None:
         """Attach to the twin's feedback. Raises ArmError when the twin does not run."""

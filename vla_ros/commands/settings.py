@@ -27,7 +27,9 @@ def run_config(options: argparse.Namespace) -> int:
     from vla_ros.nodes.describe import describe
 
     config = load(*options.config, overrides=options.set)
-    table = Table("setting", "value", "meaning; SI units, radians, seconds", box=None)
+    table = Table(box=None)
+    for heading in ("setting", "value", "meaning; SI units, radians, seconds"):
+        table.add_column(heading, overflow="fold")  # a name that is cut off cannot be copied
     for name, value in flatten(config).items():
         if options.filter in name:
             table.add_row(name, _short(value), describe(name))

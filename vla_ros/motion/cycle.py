@@ -56,7 +56,8 @@ class Inputs:
     cameras: the stamp (ns) of the newest frame of each camera that the policy uses, 0 for none; changes: of the last one whose picture
     differed from the one before, for cameras of which that is known. `policy` and `node` are the stamps of the policy's and the arm
     node's last sign of life (0: none; node None: there is no such process); `chunk` has arrived since the last cycle; `instruction`
-    is the one in force, None where it is not known; `distrusted`: a clock stepped, stamps are not believed.
+    is the one in force, None where it is not known; `distrusted`: a clock stepped, stamps are not believed. `unguarded`: why nobody
+    would stop the arm if this loop hung, as the watchdog says; it is asked at enabling.
     """
 
     arm: ArmState | None
@@ -69,6 +70,7 @@ class Inputs:
     distrusted: bool = False
     teleop: Teleop | None = None
     node: int | None = None
+    unguarded: str = ""
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ class ServoCycle:
             found.append("no sign of life from the policy")
         if inputs.distrusted:
             found.append("a clock has just stepped: wait a second")
-        return found
+        return [*found, inputs.unguarded] if inputs.unguarded else found
 
     def reset_obstacles(self, now: int, inputs: Inputs) -> list[str]:
         """Why a Stop may not be left now; empty: it may."""

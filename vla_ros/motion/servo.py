@@ -25,7 +25,7 @@ from vla_ros.arms.load import load as load_arm
 from vla_ros.clock import SECOND, Clock, MonotonicClock
 from vla_ros.config import Config, ConfigError, load
 from vla_ros.faults import Kind, Order, scheduled
-from vla_ros.motion import blocks
+from vla_ros.motion import blocks, guard
 from vla_ros.motion.cycle import Inputs, Requests, ServoCycle
 from vla_ros.motion.outlet import Wire
 from vla_ros.motion.player import Seam
@@ -158,7 +158,7 @@ class Servo:
     """One arm, one cycle object, one status block."""
 
     def __init__(self, config: Config, runtime: Path, arm: Arm, clock: Clock) -> None:
-        self._config, self._clock = config, clock
+        self._config, self._runtime, self._clock = config, runtime, clock
         self._arm = FaultyArm(
             arm,
             scheduled(config.faults, "arm.feedback", clock.now()),
@@ -202,6 +202,7 @@ class Servo:
         if leaving:
             inputs = replace(inputs, requests=Requests(stop=True))
         if inputs.requests.enable:
+            inputs = replace(inputs, unguarded=guard.obstacle(self._runtime, now))
             self._obstacles = "; ".join(self._cycle.arming_obstacles(now, inputs))
         if inputs.requests.reset:
             self._obstacles = "; ".join(self._cycle.reset_obstacles(now, inputs))

@@ -16,6 +16,7 @@ from vla_ros.arms.arm import ArmError
 from vla_ros.arms.load import load as load_arm
 from vla_ros.clock import MILLISECOND, SECOND, MonotonicClock
 from vla_ros.motion import blocks
+from vla_ros.motion.guard import Notice
 from vla_ros.motion.servo import arguments
 from vla_ros.runtime import Stopping
 from vla_ros.shared import Block, BlockError
@@ -83,10 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ArmError as error:
         log.error("%s", error)
         return 1
+    notice = Notice(runtime)
     silent, due = int(config.deadlines.servo_silent * SECOND), clock.now()
     while not stopping.asked:
         due = max(due + PERIOD, clock.now() - PERIOD)
         clock.sleep_until(due)
+        notice.tell(clock.now(), arm.trouble)
         first = memory.stopped == 0
         memory, stop = watch(memory, beat.read(), clock.now(), silent)
         if stop:
@@ -97,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if first:
                 log.warning("the servo is silent for more than %.0f ms: Stop sent", silent / MILLISECOND)
     arm.close()
+    notice.close()
     return 0
 
 
