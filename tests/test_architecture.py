@@ -22,6 +22,8 @@ GROUND, FIRST = 0, 1
 DOORS = {
     "arms/twin.py": ["vla_ros.twin", "vla_ros.twin.*"],
     "cameras/twin.py": ["vla_ros.twin", "vla_ros.twin.*"],
+    # a recorded episode as a policy
+    "policy/replay.py": ["vla_ros.episodes.layout", "vla_ros.episodes.reader", "vla_ros.episodes.replay"],
     # the two processes that hold an arm: its protocol, and what loads the driver that the configuration names
     "motion/servo.py": ["vla_ros.arms.arm", "vla_ros.arms.load", "vla_ros.arms.faulty"],
     "motion/watchdog.py": ["vla_ros.arms.arm", "vla_ros.arms.load"],

@@ -91,8 +91,9 @@ def _offline(console: Console, options: argparse.Namespace, config: Config, boun
     from rich.progress import Progress
 
     from vla_ros.commands.smoothness import MODES, compare, late_inference
+    from vla_ros.policy.policy import is_bundle
 
-    spec = "expert" if options.policy.startswith("constant:") else options.policy
+    spec = options.policy if is_bundle(options.policy) else "expert"
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("smoothness, offline", total=len(MODES) * options.episodes + 1)
         found = compare(config, spec, options.episodes, lambda: progress.advance(bar))

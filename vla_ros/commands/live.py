@@ -59,7 +59,11 @@ def retry(client: Client, attempt: Callable[[], bool], seconds: float, pause: fl
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that starts the twin's service."""
-    parser.add_argument("--policy", metavar="SPEC", help="a bundle's folder or name, or constant:x,y,z (default demo)")
+    parser.add_argument(
+        "--policy",
+        metavar="SPEC",
+        help="a bundle's folder or name, constant:x,y,z, or replay:DATASET#EPISODE (default demo)",
+    )
     parser.add_argument("--seed", type=int, help="of the first episode (default 0)")
     parser.add_argument("--renderer", choices=("auto", "ray", "gl"), help="how the twin's cameras see (default auto)")
     parser.add_argument(
@@ -143,14 +147,11 @@ def live(config: Config, say: Callable[[str], None] = lambda line: None) -> Iter
 
 def bundle_is_there(config: Config) -> None:
     """Raises CommandError where the policy's files are not: sooner and shorter than the node would say it."""
-    from vla_ros.policy.manifest import BundleError
-    from vla_ros.policy.policy import find_bundle
+    from vla_ros.policy.policy import check_spec
 
-    if not config.policy.bundle.startswith("constant:"):
-        try:
-            find_bundle(config.policy.bundle)
-        except BundleError as error:
-            raise CommandError(str(error)) from None
+    problem = check_spec(config.policy.bundle, config)
+    if problem:
+        raise CommandError(problem)
 
 
 def enter_ros() -> None:

@@ -31,7 +31,9 @@ def add_commands(subparsers: Any) -> None:
     _common(demos)
     demos.set_defaults(run=run_demos)
     evaluate = subparsers.add_parser("eval", help="success of a policy over seeded episodes, offline")
-    evaluate.add_argument("--policy", default="demo", help="a bundle's folder or name, or `expert` (default demo)")
+    evaluate.add_argument(
+        "--policy", default="demo", help="a bundle's folder or name, `expert`, or replay:DATASET#EPISODE (default demo)"
+    )
     evaluate.add_argument("--seeds", type=seed_range, default=range(1000000, 1000200), metavar="A:B")
     evaluate.add_argument("--control", default="none", help="none, blank-cameras, shuffled-words or other-colour")
     evaluate.add_argument("--json", type=Path, help="write the result here as well")
