@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -69,8 +69,14 @@ class VideoEncoder:
         self.close()
 
 
-def decode(path: Path) -> Image:
-    """All frames of a video, (n, H, W, 3)."""
+def frames(path: Path) -> Iterator[Image]:
+    """The frames of a video one by one, (H, W, 3) each."""
     with av.open(str(path)) as container:
         container.streams.video[0].codec_context.thread_count = 1
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")
+
+
+def decode(path: Path) -> Image:
+    """All frames of a video, (n, H, W, 3)."""
+    return np.stack(list(frames(path)))
