@@ -49,9 +49,12 @@ class RawLog:
         self._guarded(self._begin)
 
     def end(self) -> None:
-        """Finish the take's file."""
-        if self._writer is not None:
-            self._guarded(self._finish)
+        """Finish the take's file; one that the disk has ended before waits for its name like others."""
+        if self._path is None:
+            return
+        self._guarded(self._finish)
+        self._ended.append(self._path)
+        self._path = None
 
     def name(self, episode: int | None) -> None:
         """The oldest take that has ended became this episode, or was forgotten: None."""
@@ -60,7 +63,7 @@ class RawLog:
         path = self._ended.pop(0)
         if episode is None:
             path.unlink(missing_ok=True)
-        else:
+        elif path.exists():
             os.replace(path, self._folder / f"episode-{episode:06d}.mcap")
 
     def flush(self) -> None:
@@ -80,8 +83,8 @@ class RawLog:
         return heard
 
     def _begin(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._path = self._folder / f"take-{uuid.uuid4().hex}.mcap"
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("wb")
         self._writer = self._mcap.Writer(self._file, chunk_size=CHUNK, compression=self._mcap.CompressionType.LZ4)
         self._writer.start(profile="ros2", library="vla_ros")
@@ -102,12 +105,13 @@ class RawLog:
 
     def _finish(self) -> None:
         writer, self._writer = self._writer, None
+        file, self._file = self._file, None
         try:
-            writer.finish()
+            if writer is not None:
+                writer.finish()
         finally:
-            self._file.close()
-            if self._path is not None:
-                self._ended.append(self._path)
+            if file is not None:
+                file.close()
 
     def _guarded(self, work: Any) -> None:
         """A disk that is full ends the log, and not the episode: that is another file's affair."""
