@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,6 +169,9 @@ def run_trim(options: argparse.Namespace) -> int:
     reader = _reader(options.dataset)
     _there(reader, options.episode)
     fps, length = reader.info["fps"], reader.episodes[options.episode].length
+    for name, seconds in (("start", options.start), ("end", options.end)):
+        if seconds is not None and not math.isfinite(seconds):
+            raise CommandError(f"--{name} {seconds:g}: give seconds into the episode, which has {length / fps:.1f}")
     last = length if options.end is None else round(options.end * fps)
     return _changed(options, cut(reader, options.episode, round(options.start * fps), last))
 

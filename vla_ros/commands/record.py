@@ -60,6 +60,10 @@ def run_record(options: argparse.Namespace) -> int:
     from vla_ros.commands.sim import starting
 
     console = Console()
+    if options.device == "keyboard" and not sys.stdin.isatty():
+        raise CommandError(
+            "the keyboard needs a terminal: start it in one (ssh -t), or give another --device; none: /recorder/* alone"
+        )
     tasks = instructions(options)
     options.set = [*options.set, *settings(options.output, tasks, scenes=not (options.task or options.tasks))]
     config = live_service.configuration(options)

@@ -8,10 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import MultiDOFJointTrajectory
 
+from vla_ros.config import Config
+from vla_ros.nodes.camera_topics import quality
 from vla_ros.nodes.message_text import definition, name_of
+from vla_ros.nodes.process import newest
 
 FOLDER = "mcap"
 DUE = 0.5
@@ -40,8 +48,8 @@ class RawLog:
         self._flushed = 0
         self._ended: list[Path] = []
         self.trouble = ""
-        for topic, (kind, quality) in topics.items():
-            node.create_subscription(kind, topic, self._callback(topic), quality, raw=True)
+        for topic, (kind, qos) in topics.items():
+            node.create_subscription(kind, topic, self._callback(topic), qos, raw=True)
         node.create_timer(DUE, self.flush)
 
     def begin(self) -> None:
@@ -120,3 +128,24 @@ class RawLog:
         except OSError as error:
             self.trouble = f"the MCAP file has ended: {error}"
             self._writer = None
+
+
+def topics_of(config: Config) -> dict[str, Any]:
+    """What the log of a configuration hears: name -> (message, QoS)."""
+    best, sure = newest(reliable=False, depth=50), newest(depth=50)
+    topics: dict[str, Any] = {
+        "/joint_states": (JointState, best),
+        "/arm/tool_pose": (PoseStamped, best),
+        "/arm/command": (TwistStamped, sure),
+        "/arm/status": (DiagnosticArray, sure),
+        "/vla/status": (DiagnosticArray, sure),
+        "/vla/instruction": (String, sure),
+        "/vla/action_chunk": (MultiDOFJointTrajectory, sure),
+        "/teleop/twist": (TwistStamped, best),
+        "/teleop/gripper": (JointState, best),
+    }
+    for camera in config.cameras.values():
+        topics[camera.info_topic] = (CameraInfo, quality(camera, depth=50))
+        if config.record.log_images:
+            topics[camera.image_topic] = (Image, quality(camera, depth=8))
+    return topics
