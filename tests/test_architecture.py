@@ -32,7 +32,8 @@ DOORS = {
 # Heavy or unwanted packages, and the files that may name them.
 ROS = ("rclpy", "std_srvs", "*_msgs", "*_interfaces", "ament_index_python", "tf2_*", "cv_bridge")
 HOMES = {
-    "torch": ("networks/*", "training/*", "policy/engines/torch_engine.py"),
+    # the last: a script that runs in LeRobot's environment
+    "torch": ("networks/*", "training/*", "policy/engines/torch_engine.py", "commands/record_writers.py"),
     "torchvision": ("networks/*", "training/*"),
     "safetensors.torch": ("networks/*", "training/*", "policy/engines/torch_engine.py"),
     "mujoco": ("twin/*",),
