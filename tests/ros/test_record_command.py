@@ -145,7 +145,6 @@ def test_every_verb_works_on_it(recorded, tmp_path, capsys):
         (["merge", "{data}", "--output", "{data}"], "already has 2 episodes"),
         (["replay", "{data}", "9"], "has no episode 9"),
         (["replay", "{data}", "0", "--speed", "3"], "give a share from 0.05 to 1"),
-        (["replay", "{data}", "0", "--domain", "77"], "service"),
         (["recover", "{none}"], "is not a dataset"),
     ],
 )
@@ -156,6 +155,14 @@ def test_wrong_names_get_an_answer(recorded, tmp_path, capsys, given, says):
     said = capsys.readouterr().err
     assert says in said
     assert "Traceback" not in said
+
+
+def test_a_replay_without_a_service_says_so(recorded, processes):
+    path, *_ = recorded
+    process = processes.start("vla_ros.cli", "episodes", "replay", path, 0, ROS_DOMAIN_ID="77")
+    assert process.ends() != 0
+    assert "nothing comes on /arm/tool_pose" in process.text
+    assert "Traceback" not in process.text
 
 
 def test_what_is_damaged_is_named(recorded, tmp_path, capsys):

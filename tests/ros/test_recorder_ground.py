@@ -19,6 +19,7 @@ from .bed import PATIENCE, Statuses
 
 TASKS = ["pick up the red cube", "push the blue cube"]
 SETTINGS = {"record.park": False, "record.rate_tolerance": 0.4, "record.memory": 3.0, "deadlines.camera_hold": 1.0}
+SETTINGS |= {"deadlines.camera_disarm": 4.0}
 """A camera at half its rate is beyond the tolerance, and a machine that is busy elsewhere is not."""
 
 

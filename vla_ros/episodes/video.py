@@ -19,6 +19,13 @@ _BT601 = {"colorspace": 6, "color_primaries": 6, "color_trc": 6, "color_range": 
 SEEKABLE = {"preset": "superfast", "g": "2", "bf": "0", "tune": "zerolatency"}
 """Every second frame is a key frame: any is reached in two decodes. Of the presets this is the fastest
 that keeps small cubes at half the size of `ultrafast`."""
+LARGE = 320
+"""Pixels across, from which on `ultrafast` is as good: with a sensor's noise at 640×480 it takes half the time for 8 % more bytes."""
+
+
+def seekable(width: int) -> dict[str, str]:
+    """Options of x264 for pictures of that width that are recorded while a robot runs, and read in any order."""
+    return SEEKABLE | ({"preset": "ultrafast"} if width >= LARGE else {})
 
 
 class VideoEncoder:
@@ -31,9 +38,10 @@ class VideoEncoder:
         fps: int,
         pix_fmt: str = "yuv444p",
         crf: int = 12,
-        options: Mapping[str, str] = SEEKABLE,
+        options: Mapping[str, str] | None = None,
     ) -> None:
-        """`shape` is (height, width, 3) of the frames; `crf` and `options` are those of x264."""
+        """`shape` is (height, width, 3) of the frames; `crf` and `options` are those of x264; without options: `seekable`."""
+        options = seekable(shape[1]) if options is None else options
         self._container = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
         self._stream = self._container.add_stream("libx264", rate=fps, options={**options, "crf": str(crf)})
         self._stream.height, self._stream.width, self._stream.pix_fmt = shape[0], shape[1], pix_fmt

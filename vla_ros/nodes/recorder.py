@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 
 from vla_ros.clock import SECOND, MonotonicClock
 from vla_ros.config import Config
-from vla_ros.episodes import recorder, rows
+from vla_ros.episodes import interrupted, recorder, rows
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.memory import Memory
@@ -89,6 +89,11 @@ class RecorderNode(Node):
             writer = DatasetWriter(self._root, rows.features(config), fps, config.robot)
         except (DatasetError, ValueError, OSError) as error:
             raise RefusalError(f"nothing can be recorded: {error}") from None
+        left = interrupted.left(self._root)
+        if left:
+            self.get_logger().warning(
+                f"{len(left)} takes were interrupted: `vla-ros episodes recover` makes their logs whole, once this has ended"
+            )
         memory = Memory(self._settings.memory, config.record.memory_size << 20)
         return Desk(Scribe(writer, self._root, fps, memory, self._notes, self._finished))
 
