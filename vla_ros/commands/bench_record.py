@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +59,7 @@ class Measured:
 
     cpu: list[float] = field(default_factory=list)
     ready: list[float] = field(default_factory=list)
+    saved: list[float] = field(default_factory=list)
     rss: list[float] = field(default_factory=list)
     kept: int = 0
     missing: int = 0
@@ -130,15 +131,17 @@ def _live(console: Console, options: argparse.Namespace, output: Path, found: Me
         episodes = max(1, math.ceil(options.minutes * 60 / EPISODE))
         for k in range(episodes):
             console.print(f"counting: {k + 1} of {episodes}", style="dim")
-            cpu, ready = recorder.episode(options.minutes * 60 / episodes)
+            cpu, ready, saved = recorder.episode(options.minutes * 60 / episodes)
             found.cpu.append(cpu)
             found.ready.append(ready)
+            found.saved.append(saved)
             found.repeated += recorder.repeated
         for k in range(options.episodes):
             if k % 25 == 0:
                 console.print(f"short episodes: {k} of {options.episodes}", style="dim")
-            _, ready = recorder.episode(SHORT)
+            _, ready, saved = recorder.episode(SHORT)
             found.ready.append(ready)
+            found.saved.append(saved)
             found.rss.append(recorder.rss())
         found.lost = int(recorder.report.values["lost"])
 
@@ -156,8 +159,8 @@ class _Recorder:
         if not self._client.wait(lambda: self.report.values.get("phase") == "armed", PATIENCE):
             raise CommandError(f"the recorder does not become ready: {self.report.message}")
 
-    def episode(self, seconds: float) -> tuple[float, float]:
-        """Record one: share of a core while it was recorded, and ms from its end until the next could begin and this one was saved."""
+    def episode(self, seconds: float) -> tuple[float, float, float]:
+        """Record one: share of a core while it was recorded; ms from its end until the next may begin, and until it is on the disk."""
         count = int(self.report.values["episodes"])
         self._press("start")
         before, began = self._cpu(), time.monotonic()
@@ -166,20 +169,21 @@ class _Recorder:
         self.repeated = int(self.report.values["repeated"])
         began = time.monotonic()
         self._press("success")
-        if not self._client.wait(lambda: self._saved(count), PATIENCE):
+        ready = self._until(lambda: self.report.values["phase"] == "armed", began)
+        saved = self._until(lambda: int(self.report.values["episodes"]) > count, began)
+        return share, ready, saved
+
+    def _until(self, condition: Callable[[], bool], began: float) -> float:
+        if not self._client.wait(condition, PATIENCE):
             raise CommandError(
                 f"the recorder did not save: {self.report.message} {self.report.values.get('saved', '')}"
             )
-        return share, 1000 * (time.monotonic() - began)
+        return 1000 * (time.monotonic() - began)
 
     def rss(self) -> float:
         """MB of memory that is resident."""
         pages = int(Path(f"/proc/{self._pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-    def _saved(self, count: int) -> bool:
-        values = self.report.values
-        return int(values["episodes"]) > count and values["phase"] == "armed"
 
     def _press(self, name: str) -> None:
         done, text = self._client.trigger(f"/recorder/{name}")
@@ -252,7 +256,13 @@ def bounds_of(found: Measured, options: argparse.Namespace) -> list[Bound]:
     bounds = [
         Bound("recorder_cores", "share of a core while recording", cost, CORES, n=len(found.cpu)),
         Bound("missing_frames", "delivered frames that are in no video", found.missing, 0, n=found.kept),
-        Bound("stop_to_ready_ms", "from stop to ready and saved, ms", max(found.ready), READY, n=len(found.ready)),
+        Bound(
+            "stop_to_ready_ms",
+            "from the end of an episode to the next, ms",
+            max(found.ready),
+            READY,
+            n=len(found.ready),
+        ),
     ]
     if len(found.rss) > 2 * SETTLED:
         text = f"MB that the memory grows by over {len(found.rss) - SETTLED} episodes"
@@ -264,7 +274,10 @@ def figures_of(found: Measured) -> list[Figures]:
     """The quantities with a distribution, ms."""
     from vla_ros.commands.measure import Figures
 
-    made = [Figures("ready", "from stop to ready and saved", found.ready)]
+    made = [
+        Figures("ready", "from the end of an episode until the next may begin", found.ready),
+        Figures("saved", "… until it is on the disk", found.saved),
+    ]
     for kind, runs in found.writers.items():
         for name, text in (
             ("add_ms", "add a frame"),

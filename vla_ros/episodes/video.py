@@ -39,10 +39,15 @@ class VideoEncoder:
         pix_fmt: str = "yuv444p",
         crf: int = 12,
         options: Mapping[str, str] | None = None,
+        for_web: bool = False,
     ) -> None:
-        """`shape` is (height, width, 3) of the frames; `crf` and `options` are those of x264; without options: `seekable`."""
+        """`shape` is (height, width, 3) of the frames; `crf` and `options` are those of x264; without options: `seekable`.
+
+        `for_web`: its index stands in front, so that it can be played before all of it is there. That copies the whole file at the
+        end, for which nobody waits between two episodes.
+        """
         options = seekable(shape[1]) if options is None else options
-        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
+        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"} if for_web else {})
         self._stream = self._container.add_stream("libx264", rate=fps, options={**options, "crf": str(crf)})
         self._stream.height, self._stream.width, self._stream.pix_fmt = shape[0], shape[1], pix_fmt
         self._stream.codec_context.thread_count = 1
