@@ -11,7 +11,10 @@ from vla_ros.nodes import launching
 ARGUMENTS = {
     "config": ("robot", "robot, or the path of a YAML file; several with spaces between, the later ones winning"),
     "calibration": ("", "folder that `vla-ros calibrate` wrote; empty: none, the configuration's own numbers"),
-    "policy": ("", "a bundle's folder or name, or constant:x,y,z; empty: policy.bundle of the configuration"),
+    "policy": (
+        "",
+        "a bundle's folder or name, constant:x,y,z, or replay:DATASET#EPISODE; empty: policy.bundle of the configuration",
+    ),
     "cameras": ("", "driver of every camera, as topic for nodes of others; empty: as the configuration says"),
     "address": ("", "of the arm; empty: arm.address of the configuration"),
     "speed": ("", "m/s, the cap of the tool's speed, as 0.03 for a first motion; empty: limits.speed"),

@@ -6,7 +6,10 @@ from vla_ros.nodes import launching
 
 ARGUMENTS = {
     "config": ("twin", "twin, or the path of a YAML file; several with spaces between, the later ones winning"),
-    "policy": ("", "a bundle's folder or name, or constant:x,y,z; empty: policy.bundle of the configuration"),
+    "policy": (
+        "",
+        "a bundle's folder or name, constant:x,y,z, or replay:DATASET#EPISODE; empty: policy.bundle of the configuration",
+    ),
     "renderer": ("", "auto, ray or gl; empty: twin.renderer of the configuration"),
     "seed": ("", "of the first episode; empty: twin.seed of the configuration"),
     "dashboard": ("8080", "port of the dashboard on 127.0.0.1; 0: none"),

@@ -22,6 +22,8 @@ GROUND, FIRST = 0, 1
 DOORS = {
     "arms/twin.py": ["vla_ros.twin", "vla_ros.twin.*"],
     "cameras/twin.py": ["vla_ros.twin", "vla_ros.twin.*"],
+    # a recorded episode as a policy
+    "policy/replay.py": ["vla_ros.episodes.layout", "vla_ros.episodes.reader", "vla_ros.episodes.replay"],
     # the two processes that hold an arm: its protocol, and what loads the driver that the configuration names
     "motion/servo.py": ["vla_ros.arms.arm", "vla_ros.arms.load", "vla_ros.arms.faulty"],
     "motion/watchdog.py": ["vla_ros.arms.arm", "vla_ros.arms.load"],
@@ -30,7 +32,8 @@ DOORS = {
 # Heavy or unwanted packages, and the files that may name them.
 ROS = ("rclpy", "std_srvs", "*_msgs", "*_interfaces", "ament_index_python", "tf2_*", "cv_bridge")
 HOMES = {
-    "torch": ("networks/*", "training/*", "policy/engines/torch_engine.py"),
+    # the last: a script that runs in LeRobot's environment
+    "torch": ("networks/*", "training/*", "policy/engines/torch_engine.py", "commands/record_writers.py"),
     "torchvision": ("networks/*", "training/*"),
     "safetensors.torch": ("networks/*", "training/*", "policy/engines/torch_engine.py"),
     "mujoco": ("twin/*",),

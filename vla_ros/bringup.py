@@ -85,7 +85,7 @@ def obstacles(config: Config) -> list[str]:
     """
     found = [_without_wheel()] if config.arm.driver == "kortex" else []
     found += [_without_sdk(name, camera) for name, camera in config.cameras.items()]
-    found.append(_without_bundle(config.policy.bundle))
+    found.append(_without_policy(config))
     found.append(without_recorder(config))
     return [text for text in found if text]
 
@@ -129,17 +129,10 @@ def without_recorder(config: Config) -> str:
     return f"record.output: {' and '.join(missing)} is not installed for {sys.executable}: {remedy}" if missing else ""
 
 
-def _without_bundle(spec: str) -> str:
-    from vla_ros.policy.manifest import BundleError
-    from vla_ros.policy.policy import find_bundle
+def _without_policy(config: Config) -> str:
+    from vla_ros.policy.policy import check_spec
 
-    if spec.startswith("constant:"):
-        return ""
-    try:
-        find_bundle(spec)
-    except BundleError as error:
-        return str(error)
-    return ""
+    return check_spec(config.policy.bundle, config)
 
 
 def prepare(config: Config, runtime: Path) -> Config:

@@ -9,10 +9,11 @@ from PIL import Image
 
 from vla_ros import bringup
 from vla_ros.calibration.latency import Lag, Track
-from vla_ros.commands import calibrate_cell, chart
+from vla_ros.commands import calibrate_cell
 from vla_ros.commands import calibrate_latency as calibrate
 from vla_ros.commands.errors import CommandError
 from vla_ros.config import load
+from vla_ros.evaluation import chart
 
 LAGS = {
     "servo.delay": Lag(0.0711, 0.0002, 1000),

@@ -9,12 +9,12 @@ from PIL import Image as Picture
 from vla_ros import cli
 from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.episodes import edit
+from vla_ros.episodes.beside import LOG, NOTES
 from vla_ros.episodes.check import check
-from vla_ros.episodes.edit import LOG, cut, parts, rewrite, select
+from vla_ros.episodes.edit import cut, parts, rewrite, select
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.reader import DatasetReader
-from vla_ros.episodes.scribe import NOTES
 
 from .test_scribe import coded, decoded
 

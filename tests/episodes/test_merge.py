@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vla_ros.episodes import layout
+from vla_ros.episodes.beside import LOG, NOTES
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.merge import merge
 from vla_ros.episodes.reader import DatasetReader
@@ -28,6 +29,20 @@ def test_merge(tmp_path: Path):
     assert reader.video_file(2, WRIST).read_bytes() == parts[1].video_file(0, WRIST).read_bytes()
     record(tmp_path / "both", 2)
     assert len(DatasetReader(tmp_path / "both").episodes) == 4
+
+
+def test_notes_and_logs_go_along_with_their_episodes(tmp_path: Path):
+    shards = [record(tmp_path / "a", 3, 4), record(tmp_path / "b", 5)]
+    for shard, episode in ((shards[0], 1), (shards[1], 0)):
+        for name in (NOTES, LOG):
+            path = shard / name.format(episode)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{shard.name} {episode}")
+    merge(shards, tmp_path / "both")
+    for name in (NOTES, LOG):
+        there = {k: (tmp_path / "both" / name.format(k)) for k in range(3)}
+        assert not there[0].exists()
+        assert (there[1].read_text(), there[2].read_text()) == ("a 1", "b 0")
 
 
 def test_merged_statistics_are_those_of_one_recording(tmp_path: Path):

@@ -8,14 +8,15 @@ import time
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import TwistStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
 from vla_ros.commands.live import enable
 from vla_ros.config import load
 from vla_ros.episodes import rows
+from vla_ros.episodes.beside import NOTES
 from vla_ros.episodes.reader import DatasetReader
-from vla_ros.episodes.scribe import NOTES
 from vla_ros.nodes import convert
 from vla_ros.nodes.client import Client
 from vla_ros.nodes.message_text import definition
@@ -153,6 +154,89 @@ def test_a_recorder_that_is_killed_keeps_every_episode_and_the_log_of_the_last(r
     _, stamps = logged(left[0])
     assert killed - max(stamps) < 1.5e9
     assert max(stamps) - min(stamps) > 0.3e9
+
+
+def test_a_hand_corrects_a_policy_that_is_recorded_and_hands_back_smoothly(recording, tmp_path):
+    """DAgger: the policy drives, the clutch is taken, the clutch is let go, the policy drives on; every row says who did."""
+    service, person = recording
+    person.ready()
+    person.client.instruct("go")
+    person.until(lambda: person.client.arm.values.get("mode") == "ACTIVE", "the policy drives")
+    person.press("start")
+    person.client.sleep(0.6)
+    person.move(1.5, speed=-0.04)
+    person.until(lambda: person.client.arm.values.get("mode") == "ACTIVE", "the policy drives on")
+    person.client.sleep(0.6)
+    person.press("success")
+    person.client.instruct("")
+    person.until(lambda: person.report.values.get("episodes") == "1", "one episode")
+    reader = DatasetReader(tmp_path / "data")
+    intervention, drives = (reader.column(name)[:, 0] for name in ("intervention", "policy_drives"))
+    hand = np.flatnonzero(intervention)
+    assert len(hand) > 15
+    assert not (intervention & drives).any()
+    assert drives[: hand[0]].any()
+    assert drives[hand[-1] :].any(), "the policy drove on"
+    assert reader.column("commanded")[hand, 1].min() < -0.03
+    assert json.loads((tmp_path / "data" / NOTES.format(0)).read_text())["policy"].startswith("constant:")
+    assert (
+        largest_acceleration(tmp_path / "data" / "mcap" / "episode-000000.mcap") <= service.config.limits.acceleration
+    )
+
+
+def largest_acceleration(path):
+    """Of what the tool was told (m/s²), from every command that left: by handing over, too."""
+    stamps, ways = [], []
+    with path.open("rb") as file:
+        for _, channel, message in mcap_reader.NonSeekingReader(file).iter_messages(log_time_order=False):
+            if channel.topic == "/arm/command":
+                command = deserialize_message(message.data, TwistStamped)
+                stamps.append(convert.from_time(command.header.stamp) / 1e9)
+                ways.append([command.twist.linear.x, command.twist.linear.y, command.twist.linear.z])
+    spans = np.diff(stamps)
+    assert len(spans) > 50
+    # a command stands for a cycle of the servo, and its stamp is that cycle's to within one
+    return (np.linalg.norm(np.diff(ways, axis=0), axis=1) / (spans + 0.01)).max()
+
+
+def test_what_is_recorded_anew_begins_by_itself_behind_the_parking(recording, tmp_path):
+    _, person = recording
+    person.ready()
+    assert person.report.values["instruction"] == TASKS[0]
+    person.press("next")
+    person.until(lambda: person.report.values["instruction"] == TASKS[1], "the next instruction")
+    person.press("start")
+    person.move(1.0)
+    away = tool(person)
+    person.press("rerecord")
+    person.until(lambda: person.report.values["parking"] == "True", "parking")
+    assert not person.press("start", sure=False)[0]
+    person.until(lambda: person.phase == "recording", "recording again")
+    parked = load("twin").record.park_position
+    assert np.linalg.norm(tool(person) - parked) < 0.02 < np.linalg.norm(away - parked)
+    person.move(0.5)
+    person.press("success")
+    person.until(lambda: person.report.values.get("episodes") == "1", "one episode")
+    reader = DatasetReader(tmp_path / "data")
+    assert [episode.task for episode in reader.episodes] == [TASKS[1]]
+    begins = reader.column("observation.state")[0, :3]
+    assert np.linalg.norm(begins - parked) < 0.02, "nothing of the discarded take is in it"
+    person.ready()
+    person.move(0.5)
+    person.press("park")
+    person.ready()
+    assert np.linalg.norm(tool(person) - parked) < 0.02
+
+
+def tool(person):
+    """Where the tool is now (3,)."""
+    heard = []
+    subscription = person.client.node.create_subscription(
+        PoseStamped, "/arm/tool_pose", heard.append, newest(reliable=False)
+    )
+    person.until(lambda: bool(heard), "a tool pose")
+    person.client.node.destroy_subscription(subscription)
+    return convert.to_pose(heard[-1].pose).position
 
 
 def test_another_dataset_is_refused_before_anything_starts(processes, tmp_path):

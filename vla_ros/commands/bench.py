@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vla_ros.commands import bench_kortex, bench_policy
+from vla_ros.commands import bench_kortex, bench_policy, bench_record
 from vla_ros.commands import live as live_service
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ LOWEST_SPEED = 0.8
 
 def add_commands(subparsers: Any) -> None:
     """Add `bench` to the command line."""
-    bench = subparsers.add_parser("bench", help="measure the live service, or a policy")
+    bench = subparsers.add_parser("bench", help="measure the live service, a policy, or the recorder")
     kinds = bench.add_subparsers(title="what to measure", metavar="WHAT", required=True)
     loop = kinds.add_parser(
         "loop", help="latency from exposure to command, the servo's period, smoothness, and the cost of each process"
@@ -49,6 +49,7 @@ def add_commands(subparsers: Any) -> None:
     loop.set_defaults(run=run_loop)
     bench_kortex.add_kind(kinds)
     bench_policy.add_kind(kinds)
+    bench_record.add_kind(kinds)
 
 
 def run_loop(options: argparse.Namespace) -> int:
@@ -91,8 +92,9 @@ def _offline(console: Console, options: argparse.Namespace, config: Config, boun
     from rich.progress import Progress
 
     from vla_ros.commands.smoothness import MODES, compare, late_inference
+    from vla_ros.policy.policy import is_bundle
 
-    spec = "expert" if options.policy.startswith("constant:") else options.policy
+    spec = options.policy if is_bundle(options.policy) else "expert"
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("smoothness, offline", total=len(MODES) * options.episodes + 1)
         found = compare(config, spec, options.episodes, lambda: progress.advance(bar))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from vla_ros.calibration.latency import Fit, Lag, Track
     from vla_ros.calibration.sway import Sway
-    from vla_ros.commands.chart import Panel
     from vla_ros.config import Config
+    from vla_ros.evaluation.chart import Panel
     from vla_ros.nodes.client import Client
     from vla_ros.nodes.sway import Notes, Rig
 
@@ -63,7 +63,7 @@ def run_latency(options: argparse.Namespace) -> int:
     """Measure, print, write. 0: all that was asked for was found; 1: something was refused, the rest is written; 2: nothing began."""
     from rich.console import Console
 
-    from vla_ros.commands.chart import draw
+    from vla_ros.evaluation.chart import draw
 
     console = Console()
     for path in filter(None, (options.output, options.json)):
@@ -218,7 +218,7 @@ def _gripped(console: Console, rig: Rig, found: Findings, edges: int) -> Lag:
         )
     delays, moments = grip_delays(notes)
     track = notes.gripper()
-    from vla_ros.commands.chart import Curve, Panel
+    from vla_ros.evaluation.chart import Curve, Panel
 
     found.panels.append(Panel("gripper: position, and its commands", [Curve(track.times, track.values)], moments))
     return latency.edges(delays)
@@ -239,7 +239,7 @@ def grip_delays(notes: Notes) -> tuple[list[float], list[float]]:
 
 def _draw(found: Findings, title: str, track: Track, fitted: Fit, frequency: float) -> None:
     from vla_ros.calibration.latency import curve
-    from vla_ros.commands.chart import LINE, Curve, Panel
+    from vla_ros.evaluation.chart import LINE, Curve, Panel
 
     fits = curve(fitted, track.times, frequency)
     values = track.values - track.values.mean()

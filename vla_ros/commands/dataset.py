@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ FOUND = 1
 def add_commands(subparsers: Any) -> None:
     """Add `episodes` to the command line."""
     parser = subparsers.add_parser(
-        "episodes", help="list, show, check, trim, delete, merge, replay, export, import recorded episodes"
+        "episodes", help="list, show, check, trim, delete, merge, replay, recover, export, import recorded episodes"
     )
     kinds = parser.add_subparsers(title="what to do", metavar="WHAT", required=True)
     made = _adder(kinds)
@@ -54,6 +55,8 @@ def add_commands(subparsers: Any) -> None:
     replay.add_argument(
         "--domain", type=int, help="ROS domain of the service (default: ROS_DOMAIN_ID, or the only service)"
     )
+    recover = made("recover", run_recover, "make the logs that interrupted takes have left whole MCAP files")
+    recover.add_argument("dataset", type=Path)
     for name, run, text in (
         ("export", run_export, "write a dataset in another form"),
         ("import", run_import, "append what is in another form to a dataset"),
@@ -97,7 +100,20 @@ def run_list(options: argparse.Namespace) -> int:
     for episode in reader.episodes:
         table.add_row(str(episode.index), f"{episode.length / fps:.1f}", _outcome(reader, episode.start), episode.task)
     Console().print(table)
+    _tell_of_interrupted(options.dataset)
     return 0
+
+
+def _tell_of_interrupted(dataset: Path) -> None:
+    import sys
+
+    from vla_ros.episodes.interrupted import left
+
+    count = len(left(dataset))
+    if count:
+        sys.stdout.write(
+            f"{count} logs of takes that are under way or were interrupted: `vla-ros episodes recover {dataset}`\n"
+        )
 
 
 def _outcome(reader: DatasetReader, start: int) -> str:
@@ -153,6 +169,9 @@ def run_trim(options: argparse.Namespace) -> int:
     reader = _reader(options.dataset)
     _there(reader, options.episode)
     fps, length = reader.info["fps"], reader.episodes[options.episode].length
+    for name, seconds in (("start", options.start), ("end", options.end)):
+        if seconds is not None and not math.isfinite(seconds):
+            raise CommandError(f"--{name} {seconds:g}: give seconds into the episode, which has {length / fps:.1f}")
     last = length if options.end is None else round(options.end * fps)
     return _changed(options, cut(reader, options.episode, round(options.start * fps), last))
 
@@ -203,6 +222,23 @@ def run_replay(options: argparse.Namespace) -> int:
             driver.rest()
     sys.stdout.write(f"{way.seconds:.1f} s, at most {off * 1000:.0f} mm from the recorded way\n")
     return 0
+
+
+def run_recover(options: argparse.Namespace) -> int:
+    """Make whole what is left, and say what it holds. 1 where a log holds nothing that can be read."""
+    import sys
+
+    from vla_ros.episodes.interrupted import recover
+
+    found = recover(options.dataset)
+    for one in found:
+        if one.path is None:
+            sys.stdout.write(f"{one.source}: no message can be read; it was left as it is\n")
+        else:
+            sys.stdout.write(f"{one.path}: {one.messages} messages of {len(one.topics)} topics, {one.seconds:.1f} s\n")
+    if not found:
+        sys.stdout.write(f"{options.dataset}: no interrupted take\n")
+    return 0 if all(one.path for one in found) else 1
 
 
 def run_export(options: argparse.Namespace) -> int:

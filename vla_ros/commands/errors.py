@@ -61,8 +61,8 @@ def explained(command: Callable[[], int]) -> int:
 
 
 def _of_the_service(error: Exception) -> bool:
-    """ServiceError and ProcessDiedError; named, since importing them would import ROS."""
-    return type(error).__name__ in ("ServiceError", "ProcessDiedError")
+    """ServiceError and ProcessDiedError, and a policy's InstructionError; by name: importing them imports ROS or tokenizers."""
+    return type(error).__name__ in ("ServiceError", "ProcessDiedError", "InstructionError")
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

@@ -64,10 +64,10 @@ def horizon(policy: str) -> float:
     """Seconds for which a chunk of the policy may be played. Raises BundleError."""
     from vla_ros.policy import constant
     from vla_ros.policy.manifest import load_manifest
-    from vla_ros.policy.policy import find_bundle
+    from vla_ros.policy.policy import find_bundle, is_bundle
 
-    if policy == "expert" or policy.startswith("constant:"):
-        return constant.EXECUTE * constant.STEP / 1e9  # the expert's are the same
+    if policy == "expert" or not is_bundle(policy):
+        return constant.EXECUTE * constant.STEP / 1e9  # the expert's are the same, and those of a recorded episode
     chunk = load_manifest(find_bundle(policy)).chunk
     return chunk.execute * chunk.step_ms / 1e3
 

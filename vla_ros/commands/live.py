@@ -59,7 +59,11 @@ def retry(client: Client, attempt: Callable[[], bool], seconds: float, pause: fl
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that starts the twin's service."""
-    parser.add_argument("--policy", metavar="SPEC", help="a bundle's folder or name, or constant:x,y,z (default demo)")
+    parser.add_argument(
+        "--policy",
+        metavar="SPEC",
+        help="a bundle's folder or name, constant:x,y,z, or replay:DATASET#EPISODE (default demo)",
+    )
     parser.add_argument("--seed", type=int, help="of the first episode (default 0)")
     parser.add_argument("--renderer", choices=("auto", "ray", "gl"), help="how the twin's cameras see (default auto)")
     parser.add_argument(

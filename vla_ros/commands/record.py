@@ -60,14 +60,28 @@ def run_record(options: argparse.Namespace) -> int:
     from vla_ros.commands.sim import starting
 
     console = Console()
+    if options.device == "keyboard" and not sys.stdin.isatty():
+        raise CommandError(
+            "the keyboard needs a terminal: start it in one (ssh -t), or give another --device; none: /recorder/* alone"
+        )
     tasks = instructions(options)
     options.set = [*options.set, *settings(options.output, tasks, scenes=not (options.task or options.tasks))]
     config = live_service.configuration(options)
     lacking = bringup.without_recorder(config)
     if lacking:
         raise CommandError(lacking)
+    _tell_of_interrupted(console, options.output)
     with starting(console, options, config) as live, _hand(options.device, live.service.domain) as hand:
         return _record(console, live, options, hand)
+
+
+def _tell_of_interrupted(console: Console, dataset: Path) -> None:
+    from vla_ros.episodes.interrupted import left
+
+    count = len(left(dataset))
+    if count:
+        text = f"{count} takes were interrupted: `vla-ros episodes recover {dataset}` makes their logs whole"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def instructions(options: argparse.Namespace) -> list[str]:

@@ -400,7 +400,7 @@ def _report(console: Any, log: Log, ending: Ending) -> None:
 
 def picture(log: Log, path: Path) -> None:
     """The memory of each process over time, as a PNG."""
-    from vla_ros.commands.chart import Curve, Panel, draw
+    from vla_ros.evaluation.chart import Curve, Panel, draw
 
     def panel(name: str, held: list[Holding]) -> Panel:
         values = np.array([h.memory for h in held])

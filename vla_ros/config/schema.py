@@ -298,7 +298,10 @@ class BoardConfig(Section):
 class PolicyConfig(Section):
     """Which policy thinks, and on what."""
 
-    bundle: str = Field("demo", description="a folder, or the name of a bundle in models/")
+    bundle: str = Field(
+        "demo",
+        description="a bundle's folder, the name of one in models/, constant:x,y,z, or replay:DATASET#EPISODE",
+    )
     engine: Literal["onnxruntime", "tensorrt", "torch"] = "onnxruntime"
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = Field(1, ge=1, le=64)

@@ -8,21 +8,22 @@ from typing import Any
 from vla_ros import paths
 from vla_ros.config import Config
 from vla_ros.policy.manifest import MANIFEST, BundleError, Manifest, check, load_manifest
-from vla_ros.policy.policy import find_bundle
+from vla_ros.policy.policy import check_spec, find_bundle, is_bundle
 
 
 def cards(config: Config) -> list[dict[str, Any]]:
     """The bundles of this machine and the configured one, each with what is wrong with it, if something is. Reads their files."""
     folders = {path.parent.resolve(): path.parent.name for path in _models().glob(f"*/{MANIFEST}")}
     spec = config.policy.bundle
-    if not spec.startswith("constant:"):
+    if is_bundle(spec):
         try:
             folders[find_bundle(spec).resolve()] = spec
         except BundleError as error:
             return [{"name": spec, "active": True, "problem": str(error)}, *_all(folders, config)]
         return _all(folders, config)
+    about = "drives straight to one point" if spec.startswith("constant:") else "goes along a recorded episode"
     return [
-        {"name": spec, "active": True, "problem": "", "about": "drives straight to one point"},
+        {"name": spec, "active": True, "problem": check_spec(spec, config), "about": about},
         *_all(folders, config),
     ]
 

@@ -15,16 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from vla_ros.episodes import layout
+from vla_ros.episodes.beside import along
 from vla_ros.episodes.catalogue import Columns, Videos, episode_rows, stats_of_row
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lock import Lock
 from vla_ros.episodes.merge import new_catalogue
 from vla_ros.episodes.reader import DatasetReader
-from vla_ros.episodes.scribe import NOTES
 from vla_ros.episodes.statistics import ImageStats
 from vla_ros.episodes.video import VideoEncoder
 
-LOG = "mcap/episode-{:06d}.mcap"
 _EXCHANGE = 2
 _OURS = re.compile(r"\.[0-9a-f]{32}")
 _HERE = -100
@@ -74,7 +73,7 @@ def select(source: str | Path, output: str | Path, chosen: Sequence[Part]) -> in
         catalogue = new_catalogue(output, reader)
         for part in chosen:
             index = catalogue.store(*_content(reader, part, scratch))
-            _along(reader.path, output, part.episode, index)
+            along(reader.path, output, part.episode, index)
         catalogue.publish()
     finally:
         lock.release()
@@ -133,12 +132,3 @@ def _video(reader: DatasetReader, part: Part, camera: str, scratch: Path) -> tup
             encoder.add(image)
             pixels.add(image)
     return target, pixels.result()
-
-
-def _along(source: Path, output: Path, old: int, new: int) -> None:
-    for name in (NOTES, LOG):
-        path = source / name.format(old)
-        if path.exists():
-            target = output / name.format(new)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vla_ros.episodes import layout
+from vla_ros.episodes.beside import along
 from vla_ros.episodes.catalogue import Catalogue, Columns, Videos, episode_rows, stats_of_row
 from vla_ros.episodes.layout import DatasetError, Feature
 from vla_ros.episodes.lock import Lock
@@ -18,7 +19,8 @@ from vla_ros.episodes.reader import DatasetReader, Episode
 def merge(shards: Sequence[str | Path], output: str | Path) -> int:
     """Copy the episodes of datasets with equal features, fps and robot into a new one, in the order given.
 
-    Videos are copied as they are. The new dataset has no episodes until all are in it. Returns their number.
+    Videos are copied as they are, and so is what lies beside an episode. The new dataset has no episodes until all are in it.
+    Returns their number.
     Raises DatasetError if a shard is damaged or differs from the first, or if `output` has episodes.
     """
     readers = [DatasetReader(shard) for shard in shards]
@@ -31,8 +33,8 @@ def merge(shards: Sequence[str | Path], output: str | Path) -> int:
         for reader in readers:
             catalogue.check(reader.info)
         for reader in readers:
-            for task, columns, videos in _episodes(reader, scratch):
-                catalogue.store(task, columns, videos)
+            for episode, (task, columns, videos) in enumerate(_episodes(reader, scratch)):
+                along(reader.path, Path(output), episode, catalogue.store(task, columns, videos))
         catalogue.publish()
     finally:
         lock.release()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,19 @@ class DatasetReader:
         if len(frames) != row["length"]:
             raise DatasetError(f"{path} has {len(frames)} frames and should have {row['length']}")
         return frames
+
+    def frames(self, episode: int, camera: str) -> Iterator[Image]:
+        """The frames of an episode one by one, (H, W, 3) each: for those that are too long for the memory."""
+        path, row = self.video_file(episode, camera), self._rows[episode]
+        first, count = round(row[f"videos/{camera}/from_timestamp"] * self.info["fps"]), 0
+        try:
+            for frame in islice(video.frames(path), first, first + row["length"]):
+                yield frame
+                count += 1
+        except (OSError, ValueError, IndexError, av.FFmpegError) as error:
+            raise DatasetError(f"{path} cannot be read: {error}") from error
+        if count != row["length"]:
+            raise DatasetError(f"{path} has {count} frames and should have {row['length']}")
 
     def video_file(self, episode: int, camera: str) -> Path:
         """The mp4 that holds an episode. Raises DatasetError if there is no such episode or camera."""

@@ -48,6 +48,19 @@ class Track:
         return float(self.grippers[min(max(int(t / self.period), 0), len(self.grippers) - 1)])
 
 
+def led_from(way: Track, tool: Pose, gripper: float, seconds: float) -> Track:
+    """The track with a straight way from `tool` to its beginning before it, of about that many seconds, the gripper as it is."""
+    rows = round(seconds / way.period)
+    first = way.at(0.0)
+    poses = [geometry.interpolate(tool, first, k / rows) for k in range(rows)]
+    return Track(
+        np.concatenate([np.array([pose.position for pose in poses]).reshape(-1, 3), way.positions]),
+        np.concatenate([np.array([pose.quaternion for pose in poses]).reshape(-1, 4), way.quaternions]),
+        np.concatenate([np.full(rows, gripper), way.grippers]),
+        way.period,
+    )
+
+
 def track(reader: DatasetReader, episode: int, speed: float = 1.0) -> Track:
     """The way of an episode at a share of its speed. Raises DatasetError where it is not there, or tells no tool poses.
 

@@ -12,6 +12,7 @@ from vla_ros import geometry
 from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.config import Config
 from vla_ros.episodes.layout import Feature
+from vla_ros.episodes.video import LARGE
 from vla_ros.geometry import Array, Pose
 from vla_ros.values import Image, Mode, Verdict
 
@@ -22,8 +23,6 @@ JOINT_NAMES = tuple(f"joint_{i + 1}" for i in range(7))
 IMAGES, STAMP, AGE = "observation.images.", "observation.stamp_ns.", "observation.age_ms."
 SUCCESS, DONE = "success", "next.success"
 MODES, VERDICTS = tuple(Mode), tuple(Verdict)
-LARGE = 320
-"""Pixels across, from which on a picture is a large one."""
 LONGEST_GAP = 10 * SECOND
 """Rows are repeated over a hole of this length at most; what is longer is a fault that ends the take."""
 

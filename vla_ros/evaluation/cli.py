@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vla_ros.evaluation import open_loop_cli
 from vla_ros.evaluation.wilson import Rate, summary_json
 
 
@@ -30,13 +31,18 @@ def add_commands(subparsers: Any) -> None:
     demos.add_argument("--policy", default="", help="a bundle that drives instead, the expert labelling (DAgger)")
     _common(demos)
     demos.set_defaults(run=run_demos)
-    evaluate = subparsers.add_parser("eval", help="success of a policy over seeded episodes, offline")
-    evaluate.add_argument("--policy", default="demo", help="a bundle's folder or name, or `expert` (default demo)")
+    evaluate = subparsers.add_parser(
+        "eval", help="success of a policy over seeded episodes, offline; or its error on a recorded dataset"
+    )
+    evaluate.add_argument(
+        "--policy", default="demo", help="a bundle's folder or name, `expert`, or replay:DATASET#EPISODE (default demo)"
+    )
     evaluate.add_argument("--seeds", type=seed_range, default=range(1000000, 1000200), metavar="A:B")
     evaluate.add_argument("--control", default="none", help="none, blank-cameras, shuffled-words or other-colour")
     evaluate.add_argument("--json", type=Path, help="write the result here as well")
     evaluate.add_argument("--record", action="store_true", help="write the rates into the bundle's manifest")
     _common(evaluate)
+    open_loop_cli.add_options(evaluate)
     evaluate.set_defaults(run=run_eval)
 
 
@@ -83,6 +89,8 @@ def run_eval(options: argparse.Namespace) -> int:
     """Evaluate, print the table, write the JSON."""
     from vla_ros.evaluation.evaluate import CONTROLS, Evaluation, evaluate
 
+    if options.dataset is not None:
+        return open_loop_cli.run(options)
     if options.control not in CONTROLS:
         sys.stderr.write(f"--control {options.control!r} is none of {', '.join(CONTROLS)}\n")
         return 2

@@ -125,7 +125,7 @@ def write_video(path: Path, frames: Iterable[Image], fps: int, crf: int = 20) ->
     if first is None:
         raise ValueError(f"there are no frames for {path}")
     count = 0
-    with VideoEncoder(path, first.shape, fps, "yuv420p", crf, _FOR_PEOPLE) as encoder:
+    with VideoEncoder(path, first.shape, fps, "yuv420p", crf, _FOR_PEOPLE, for_web=True) as encoder:
         for frame in chain([first], iterator):
             encoder.add(frame)
             count += 1

@@ -8,10 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import MultiDOFJointTrajectory
 
+from vla_ros.config import Config
+from vla_ros.nodes.camera_topics import quality
 from vla_ros.nodes.message_text import definition, name_of
+from vla_ros.nodes.process import newest
 
 FOLDER = "mcap"
 DUE = 0.5
@@ -40,8 +48,8 @@ class RawLog:
         self._flushed = 0
         self._ended: list[Path] = []
         self.trouble = ""
-        for topic, (kind, quality) in topics.items():
-            node.create_subscription(kind, topic, self._callback(topic), quality, raw=True)
+        for topic, (kind, qos) in topics.items():
+            node.create_subscription(kind, topic, self._callback(topic), qos, raw=True)
         node.create_timer(DUE, self.flush)
 
     def begin(self) -> None:
@@ -49,9 +57,12 @@ class RawLog:
         self._guarded(self._begin)
 
     def end(self) -> None:
-        """Finish the take's file."""
-        if self._writer is not None:
-            self._guarded(self._finish)
+        """Finish the take's file; one that the disk has ended before waits for its name like others."""
+        if self._path is None:
+            return
+        self._guarded(self._finish)
+        self._ended.append(self._path)
+        self._path = None
 
     def name(self, episode: int | None) -> None:
         """The oldest take that has ended became this episode, or was forgotten: None."""
@@ -60,7 +71,7 @@ class RawLog:
         path = self._ended.pop(0)
         if episode is None:
             path.unlink(missing_ok=True)
-        else:
+        elif path.exists():
             os.replace(path, self._folder / f"episode-{episode:06d}.mcap")
 
     def flush(self) -> None:
@@ -80,8 +91,8 @@ class RawLog:
         return heard
 
     def _begin(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._path = self._folder / f"take-{uuid.uuid4().hex}.mcap"
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("wb")
         self._writer = self._mcap.Writer(self._file, chunk_size=CHUNK, compression=self._mcap.CompressionType.LZ4)
         self._writer.start(profile="ros2", library="vla_ros")
@@ -102,12 +113,13 @@ class RawLog:
 
     def _finish(self) -> None:
         writer, self._writer = self._writer, None
+        file, self._file = self._file, None
         try:
-            writer.finish()
+            if writer is not None:
+                writer.finish()
         finally:
-            self._file.close()
-            if self._path is not None:
-                self._ended.append(self._path)
+            if file is not None:
+                file.close()
 
     def _guarded(self, work: Any) -> None:
         """A disk that is full ends the log, and not the episode: that is another file's affair."""
@@ -116,3 +128,24 @@ class RawLog:
         except OSError as error:
             self.trouble = f"the MCAP file has ended: {error}"
             self._writer = None
+
+
+def topics_of(config: Config) -> dict[str, Any]:
+    """What the log of a configuration hears: name -> (message, QoS)."""
+    best, sure = newest(reliable=False, depth=50), newest(depth=50)
+    topics: dict[str, Any] = {
+        "/joint_states": (JointState, best),
+        "/arm/tool_pose": (PoseStamped, best),
+        "/arm/command": (TwistStamped, sure),
+        "/arm/status": (DiagnosticArray, sure),
+        "/vla/status": (DiagnosticArray, sure),
+        "/vla/instruction": (String, sure),
+        "/vla/action_chunk": (MultiDOFJointTrajectory, sure),
+        "/teleop/twist": (TwistStamped, best),
+        "/teleop/gripper": (JointState, best),
+    }
+    for camera in config.cameras.values():
+        topics[camera.info_topic] = (CameraInfo, quality(camera, depth=50))
+        if config.record.log_images:
+            topics[camera.image_topic] = (Image, quality(camera, depth=8))
+    return topics

@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import PoseStamped, TwistStamped
+from geometry_msgs.msg import TwistStamped
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import String
+from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from vla_ros.clock import SECOND, MonotonicClock
-from vla_ros.config import CameraConfig, Config
-from vla_ros.episodes import recorder, rows
+from vla_ros.config import Config
+from vla_ros.episodes import interrupted, recorder, rows
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.memory import Memory
@@ -29,13 +27,13 @@ from vla_ros.episodes.scribe import Desk, Scribe
 from vla_ros.geometry import Pose
 from vla_ros.kinematics import TOOL_DOWN
 from vla_ros.nodes import convert, parameters
-from vla_ros.nodes.assembly import Assembler, Shot, Told, Twist
-from vla_ros.nodes.camera_topics import intrinsics, late, quality, to_view
+from vla_ros.nodes.assembly import Assembler
+from vla_ros.nodes.ears import Ears
 from vla_ros.nodes.parking import Parking
 from vla_ros.nodes.process import Bulletin, RefusalError, newest, run_node
-from vla_ros.nodes.raw_log import RawLog
+from vla_ros.nodes.raw_log import RawLog, topics_of
 from vla_ros.nodes.ros_time import SETTLE, TimeMap
-from vla_ros.values import ZERO_TWIST, Mode, Verdict
+from vla_ros.values import ZERO_TWIST, Mode
 
 CYCLE = 0.02
 STATUS = 200_000_000
@@ -62,19 +60,19 @@ class RecorderNode(Node):
         self._state = State(config.record.tasks)
         self._parking: Parking | None = None
         self._farewell, self._own, self._distrusted = 0, 0, 0
-        self._joints: JointState | None = None
-        self._policy, self._text = "", ""
+        self._text = ""
         self._told: tuple[Any, ...] = ()
         self._told_at = 0
         self._status = self.create_publisher(DiagnosticArray, "/recorder/status", newest(depth=10))
         self._bulletin = Bulletin(self)
         self._twist = self.create_publisher(TwistStamped, "/teleop/twist", newest(reliable=False))
         self._grip = self.create_publisher(JointState, "/teleop/gripper", newest(reliable=False))
-        self._listen_to(config)
+        self._ears = Ears(self, config, self._assembler, self._time)
+        self.create_subscription(TwistStamped, "/teleop/twist", self._hear_hand, newest(reliable=False))
         for event in Event:
             self.create_service(Trigger, f"/recorder/{event.value}", self._service(event))
         self._root = Path(config.record.output).expanduser()
-        self._log = RawLog(self, self._root, _topics(config)) if config.record.log else None
+        self._log = RawLog(self, self._root, topics_of(config)) if config.record.log else None
         self._desk = self._opened(config)
         self.create_timer(CYCLE, self._cycle)
 
@@ -82,80 +80,22 @@ class RecorderNode(Node):
         """The dataset, last of all: nothing can fail behind it. Raises RefusalError where it is another one, or somebody else's."""
         if not config.record.output:
             raise RefusalError("record.output is empty: name the folder of the dataset")
-        if not any(task.strip() for task in config.record.tasks):
+        if not config.record.tasks:
             raise RefusalError("record.tasks is empty: name at least one instruction")
+        if not all(task.strip() for task in config.record.tasks):
+            raise RefusalError("record.tasks has an empty instruction: each must say what is to be done")
         try:
             fps = rows.rate(config)
             writer = DatasetWriter(self._root, rows.features(config), fps, config.robot)
         except (DatasetError, ValueError, OSError) as error:
             raise RefusalError(f"nothing can be recorded: {error}") from None
+        left = interrupted.left(self._root)
+        if left:
+            self.get_logger().warning(
+                f"{len(left)} takes were interrupted: `vla-ros episodes recover` makes their logs whole, once this has ended"
+            )
         memory = Memory(self._settings.memory, config.record.memory_size << 20)
         return Desk(Scribe(writer, self._root, fps, memory, self._notes, self._finished))
-
-    def _listen_to(self, config: Config) -> None:
-        self.create_subscription(JointState, "/joint_states", self._hear_joints, newest(reliable=False, depth=5))
-        self.create_subscription(PoseStamped, "/arm/tool_pose", self._hear_tool, newest(reliable=False, depth=5))
-        self.create_subscription(TwistStamped, "/arm/command", self._hear_command, newest(depth=10))
-        self.create_subscription(DiagnosticArray, "/arm/status", self._hear_arm, newest(depth=10))
-        self.create_subscription(DiagnosticArray, "/vla/status", self._hear_policy, newest(depth=10))
-        self.create_subscription(TwistStamped, "/teleop/twist", self._hear_hand, newest(reliable=False))
-        for name, camera in config.cameras.items():
-            self.create_subscription(
-                Image, camera.image_topic, self._hear_image(name, camera), quality(camera, depth=8)
-            )
-
-    def _hear_image(self, name: str, camera: CameraConfig) -> Any:
-        view, latency = intrinsics(camera), late(camera)
-
-        def heard(message: Image) -> None:
-            now, stamp = self._monotonic.now(), convert.from_time(message.header.stamp) - latency
-            try:
-                image = to_view(message, view)
-            except convert.MessageError as error:
-                self.failure = f"camera {name}: {error}"
-                return
-            shot = Shot(image, self._time.to_monotonic(stamp), now, 0, stamp=stamp)
-            self._assembler.put_frame(name, shot)
-
-        return heard
-
-    def _hear_joints(self, message: JointState) -> None:
-        self._joints = message
-
-    def _hear_tool(self, message: PoseStamped) -> None:
-        """Joints and tool pose of one moment come as two messages under the same stamp, the joints first."""
-        joints = self._joints
-        if joints is None or joints.header.stamp != message.header.stamp:
-            return
-        try:
-            state = convert.to_arm(joints, message, self._time.to_monotonic(convert.from_time(message.header.stamp)))
-        except convert.MessageError as error:
-            self.failure = str(error)
-            return
-        if state.is_finite():
-            self._assembler.put_arm(state)
-
-    def _hear_command(self, message: TwistStamped) -> None:
-        stamp = self._time.to_monotonic(convert.from_time(message.header.stamp))
-        linear, angular = message.twist.linear, message.twist.angular
-        twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
-        self._assembler.put_twist(Twist(stamp, twist))
-
-    def _hear_arm(self, message: DiagnosticArray) -> None:
-        for status in convert.named(message, "arm"):
-            values = convert.values(status)
-            if values.get("mode") not in Mode.__members__ or values.get("verdict") not in Verdict.__members__:
-                continue  # an arm node without its servo
-            gripper = convert.number(values.get("gripper_command", "nan"))
-            stamp = self._time.to_monotonic(convert.from_time(message.header.stamp))
-            mode, verdict = Mode[values["mode"]], Verdict[values["verdict"]]
-            self._assembler.put_told(Told(stamp, mode, verdict, np.nan if gripper is None else gripper))
-
-    def _hear_policy(self, message: DiagnosticArray) -> None:
-        for status in convert.named(message, "policy"):
-            values = convert.values(status)
-            self._policy = values.get("policy", "")
-            self._assembler.instructed = bool(values.get("instruction", "").strip())
 
     def _hear_hand(self, message: TwistStamped) -> None:
         """A hand that takes the arm ends its parking."""
@@ -183,7 +123,7 @@ class RecorderNode(Node):
         for sample in samples:
             self._desk.put(sample)
         self._take(recorder.observe(self._state, self._obstacle(now), self._parked(now), now, self._settings))
-        self.failure = self.failure or self._desk.failure
+        self.failure = self.failure or self._ears.failure or self._desk.failure
         self._tell(now)
 
     def _obstacle(self, now: int) -> str:
@@ -272,7 +212,7 @@ class RecorderNode(Node):
         """What is written beside an episode."""
         cameras = {name: camera.model_dump(mode="json") for name, camera in self._config.cameras.items()}
         return {
-            "policy": self._policy,
+            "policy": self._ears.policy,
             "robot": self._config.robot,
             "driver": self._config.arm.driver,
             "cameras": cameras,
@@ -293,27 +233,6 @@ def _full(root: Path) -> str:
     there = next((path for path in (root, *root.parents) if path.exists()), Path(os.sep))
     free = shutil.disk_usage(there).free
     return "" if free >= ROOM else f"the disk of {root} has only {free >> 20} MB left"
-
-
-def _topics(config: Config) -> dict[str, Any]:
-    """What the log hears: name -> (message, QoS)."""
-    best, sure = newest(reliable=False, depth=50), newest(depth=50)
-    topics: dict[str, Any] = {
-        "/joint_states": (JointState, best),
-        "/arm/tool_pose": (PoseStamped, best),
-        "/arm/command": (TwistStamped, sure),
-        "/arm/status": (DiagnosticArray, sure),
-        "/vla/status": (DiagnosticArray, sure),
-        "/vla/instruction": (String, sure),
-        "/vla/action_chunk": (MultiDOFJointTrajectory, sure),
-        "/teleop/twist": (TwistStamped, best),
-        "/teleop/gripper": (JointState, best),
-    }
-    for camera in config.cameras.values():
-        topics[camera.info_topic] = (CameraInfo, quality(camera, depth=50))
-        if config.record.log_images:
-            topics[camera.image_topic] = (Image, quality(camera, depth=8))
-    return topics
 
 
 def main(argv: Sequence[str] | None = None) -> int:

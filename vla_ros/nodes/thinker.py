@@ -130,6 +130,9 @@ class Thinker:
             else:
                 self._look(policy)
             self._speak()
+        except InstructionError as error:  # in the policy's own words: it cannot follow it from here
+            self._idle(policy, str(error))
+            self._speak()
         except Exception as error:  # whatever a policy does, the arm is told to rest and people are told why
             self._idle(policy, f"{type(error).__name__}: {error}")
             self._speak()

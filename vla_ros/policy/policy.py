@@ -202,19 +202,46 @@ def intrinsics(camera: CameraConfig) -> Intrinsics:
 def load_policy(spec: str, config: Config, clock: Clock | None = None) -> Policy:
     """The policy that `spec` names, checked against `config` and warmed up.
 
-    spec: the folder of a bundle, the name of one in models/, or `constant:x,y,z` for the policy that drives straight there.
-    Raises BundleError.
+    spec: the folder of a bundle, the name of one in models/, `constant:x,y,z` for the policy that drives straight there, or
+    `replay:DATASET#EPISODE` for a recorded episode. Raises BundleError.
     """
-    from vla_ros.policy.constant import parse_constant
-
-    if spec.startswith("constant:"):
-        return parse_constant(spec)
+    if not is_bundle(spec):
+        return _without_network(spec, config)
     folder = find_bundle(spec)
     manifest = load_manifest(folder)
     check(manifest, config)
     words = open_language(folder, manifest.words)
     engine = open_engine(folder, manifest, config.policy)
     return BundlePolicy(manifest, engine, words, config, clock or MonotonicClock())
+
+
+def is_bundle(spec: str) -> bool:
+    """Whether `spec` means the files of a bundle, and not one of the policies without a network."""
+    return not spec.startswith(("constant:", "replay:"))
+
+
+def check_spec(spec: str, config: Config) -> str:
+    """Why there is no such policy, as far as its files tell; empty: there is."""
+    try:
+        if is_bundle(spec):
+            find_bundle(spec)
+        else:
+            _without_network(spec, config)
+    except BundleError as error:
+        return str(error)
+    return ""
+
+
+def _without_network(spec: str, config: Config) -> Policy:
+    if spec.startswith("constant:"):
+        from vla_ros.policy.constant import parse_constant
+
+        return parse_constant(spec)
+    try:
+        from vla_ros.policy.replay import parse_replay
+    except ModuleNotFoundError as error:
+        raise BundleError(f"{spec}: needs {error.name}: pip install 'vla_ros[record]'") from None
+    return parse_replay(spec, config)
 
 
 def find_bundle(spec: str) -> Path:

@@ -27,11 +27,17 @@ def probes(config: Config) -> list[Probe]:
 def bundle(config: Config) -> Check:
     """Load its manifest, with every file's hash, and hold it against the configuration."""
     from vla_ros.policy.manifest import BundleError, check, load_manifest
-    from vla_ros.policy.policy import find_bundle
+    from vla_ros.policy.policy import check_spec, find_bundle, is_bundle
 
     spec = config.policy.bundle
-    if spec.startswith("constant:"):
-        return POLICY.ok("bundle", f"{spec}: no model, leads the tool there")
+    if not is_bundle(spec):
+        problem = check_spec(spec, config)
+        leads = "leads the tool there" if spec.startswith("constant:") else "leads the tool along a recorded episode"
+        return (
+            POLICY.failure("bundle", problem, "as it says")
+            if problem
+            else POLICY.ok("bundle", f"{spec}: no model, {leads}")
+        )
     try:
         manifest = load_manifest(find_bundle(spec))
         check(manifest, config)

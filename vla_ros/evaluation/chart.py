@@ -21,21 +21,23 @@ POINTS, LINE, MARK = DIM, GREEN, RED
 
 @dataclass(frozen=True)
 class Curve:
-    """Values (n,) over times (n,) s; drawn as dots, or as a line."""
+    """Values (n,) over times (n,) s; drawn as dots, or as a line. Its `label` stands at the upper right, in its colour."""
 
     times: Array
     values: Array
     line: bool = False
     colour: Colour = POINTS
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves that share both axes, under a title; `marks` are moments with a vertical line."""
+    """Curves that share both axes, under a title; `marks` are moments with a vertical line. `scale`: their range is written down."""
 
     title: str
     curves: Sequence[Curve]
     marks: Sequence[float] = ()
+    scale: bool = False
 
 
 def draw(panels: Sequence[Panel], path: Path) -> None:
@@ -59,10 +61,26 @@ def _panel(canvas: ImageDraw.ImageDraw, panel: Panel, top: int) -> None:
     for moment in panel.marks:
         x = float(_scaled(np.array([moment]), times, box[0], box[2])[0])
         canvas.line((x, box[1], x, box[3]), MARK, 1)
+    if panel.scale:
+        _range(canvas, values, box)
+    _labels(canvas, panel.curves, top)
     for curve in panel.curves:
         xs = _scaled(curve.times, times, box[0], box[2])
         ys = _scaled(curve.values, values, box[3], box[1])
         _curve(canvas, curve, list(zip(xs.tolist(), ys.tolist(), strict=True)))
+
+
+def _range(canvas: ImageDraw.ImageDraw, values: Array, box: tuple[int, int, int, int]) -> None:
+    font = ImageFont.load_default(13)
+    canvas.text((box[0], box[1]), f"{float(values.max()):.3g}", DIM, font)
+    canvas.text((box[0], box[3] - 16), f"{float(values.min()):.3g}", DIM, font)
+
+
+def _labels(canvas: ImageDraw.ImageDraw, curves: Sequence[Curve], top: int) -> None:
+    font, x = ImageFont.load_default(15), WIDTH - _LEFT
+    for curve in reversed([curve for curve in curves if curve.label]):
+        x -= round(font.getlength(curve.label)) + 18
+        canvas.text((x, top + 9), curve.label, curve.colour, font)
 
 
 def _curve(canvas: ImageDraw.ImageDraw, curve: Curve, points: list[tuple[float, float]]) -> None:
