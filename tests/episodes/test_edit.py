@@ -16,7 +16,7 @@ from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.episodes.scribe import NOTES
 
-from .test_scribe import coded, decoded
+from .bars import coded, decoded
 
 FPS, SHAPE, CAMERA = 10, (40, 80, 3), "observation.images.static"
 FEATURES = {
