@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from vla_ros.episodes import rows
+from vla_ros.episodes.edit import select
 from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.memory import Memory
+from vla_ros.episodes.merge import merge
+from vla_ros.episodes.parts import Part
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.episodes.recorder import Begin, Commit, End
 from vla_ros.episodes.scribe import Scribe
@@ -153,3 +156,18 @@ def test_lerobot_goes_on_with_our_dataset_and_we_with_that(lerobot, examined, tm
     ]
     assert_read_alike(lerobot("read", tmp_path / "data"), reader)
     assert "FAIL" not in examined(tmp_path / "data").values()
+
+
+def test_episodes_that_share_an_mp4_are_read_and_cut_apart(lerobot, tmp_path):
+    write(tmp_path / "data", 7)
+    lerobot("append", tmp_path / "data")
+    reader = DatasetReader(tmp_path / "data")
+    assert reader.video_file(1, STATIC) == reader.video_file(2, STATIC)
+    select(reader.path, tmp_path / "less", [Part(2, 1, 4), Part(0, 0, 7), Part(1, 0, 4)])
+    merge([tmp_path / "less", reader.path], tmp_path / "all")
+    less, both = DatasetReader(tmp_path / "less"), DatasetReader(tmp_path / "all")
+    for camera in (STATIC, WRIST):
+        shown = [[decoded(image) for image in less.video(k, camera)] for k in range(3)]
+        assert shown == [[12, 13, 14], list(range(7)), [7, 8, 9, 10]]
+        assert [decoded(image) for image in both.video(5, camera)] == [11, 12, 13, 14]
+    assert_read_alike(lerobot("read", tmp_path / "all"), both)

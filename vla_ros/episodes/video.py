@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -69,8 +69,14 @@ class VideoEncoder:
         self.close()
 
 
-def decode(path: Path) -> Image:
-    """All frames of a video, (n, H, W, 3)."""
+def frames(path: Path, start: float = 0.0) -> Iterator[Image]:
+    """The frames (H, W, 3) of a video from `start` s on, one after the other."""
     with av.open(str(path)) as container:
-        container.streams.video[0].codec_context.thread_count = 1
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        half = 0.5 / float(stream.average_rate or 1)
+        if start > 0:
+            container.seek(int(start / stream.time_base), stream=stream)  # to the key frame before
+        for frame in container.decode(stream):
+            if (frame.time or 0.0) > start - half:
+                yield frame.to_ndarray(format="rgb24")
