@@ -16,6 +16,11 @@ from .fake import Robot
 
 PATIENCE = 20.0
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+"""For Chromium as root, without a graphics card, and with nothing asked of the network by itself."""
 
 
 def chromium():
@@ -29,7 +34,7 @@ def opened():
     sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
     with sync_api.sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         except sync_api.Error as error:
             pytest.skip(
                 f"no Chromium ({str(error).splitlines()[0]}): apt install chromium, or name it as VLA_ROS_CHROMIUM"

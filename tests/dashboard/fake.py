@@ -21,7 +21,7 @@ class Asked:
     """Commands that do nothing but note."""
 
     def __init__(self):
-        self.wishes, self.instructions, self.drives = [], [], []
+        self.wishes, self.instructions, self.drives, self.events = [], [], [], []
         self.answer = Answer(True, "done")
 
     def wish(self, name):
@@ -30,6 +30,10 @@ class Asked:
 
     def instruct(self, text):
         self.instructions.append(text)
+        return self.answer
+
+    def record(self, event):
+        self.events.append(event.value)
         return self.answer
 
     def drive(self, twist, in_tool, gripper):

@@ -110,6 +110,8 @@ def needs(path: str, writes: bool) -> Scope | None:
         return None
     if path in ("/api/telemetry",) or path.startswith("/cameras/"):
         return "watch"
+    if writes and path.startswith("/api/recorder/"):
+        return "record"
     return "drive" if writes else "watch"
 
 
