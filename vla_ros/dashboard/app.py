@@ -76,9 +76,8 @@ def create_app(
 ) -> Guard:
     """The application behind its guard. `tasks` are sentences that the page offers."""
     room = Room(board, commands, config, access, clock, tasks)
-    app = FastAPI(
-        title="vla_ros dashboard", version=__version__, docs_url=None, redoc_url=None
-    )  # those load from elsewhere
+    # docs_url and redoc_url load from elsewhere
+    app = FastAPI(title="vla_ros dashboard", version=__version__, docs_url=None, redoc_url=None)
     app.add_exception_handler(RequestValidationError, _unfit)
     guard = Guard(app, access, clock)
     app.include_router(_status_routes(room, guard))
@@ -88,6 +87,12 @@ def create_app(
     app.include_router(wire_routes(board, commands, config, clock))
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return guard
+
+
+def openapi(guard: Guard) -> dict[str, Any]:
+    """What the REST part of an application is, as OpenAPI has it."""
+    assert isinstance(guard.app, FastAPI)
+    return guard.app.openapi()
 
 
 async def _unfit(_: Request, error: Exception) -> Response:
