@@ -18,6 +18,7 @@ ARGUMENTS = {
     "cameras": ("", "driver of every camera, as topic for nodes of others; empty: as the configuration says"),
     "address": ("", "of the arm; empty: arm.address of the configuration"),
     "speed": ("", "m/s, the cap of the tool's speed; empty: limits.speed"),
+    "dashboard": ("8080", "port of the dashboard on 127.0.0.1; 0: none"),
     "instruction": ("", "for the policy, at once; empty: wait for /vla/instruction"),
 }
 SETTINGS = {
@@ -27,6 +28,7 @@ SETTINGS = {
     "policy": "policy.bundle",
     "address": "arm.address",
     "speed": "limits.speed",
+    "dashboard": "dashboard.port",
 }
 
 

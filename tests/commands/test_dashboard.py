@@ -13,7 +13,8 @@ def options(*words):
 
 
 def port_of(*words):
-    return live.configuration(sim.with_dashboard(options("sim", *words))).dashboard.port
+    given = options("sim", *words)
+    return live.configuration(sim.with_dashboard(given, given.episodes is None)).dashboard.port
 
 
 def test_sim_has_a_page_where_a_person_uses_it():
@@ -21,6 +22,12 @@ def test_sim_has_a_page_where_a_person_uses_it():
     assert port_of("--no-dashboard") == 0
     assert port_of("--episodes", "3") == 0
     assert port_of("--set", "dashboard.port=8123") == 8123
+
+
+def test_so_has_record():
+    for words, has in ((("record", "data"), True), (("record", "data", "--episodes", "3", "--no-dashboard"), False)):
+        given = options(*words)
+        assert bool(live.configuration(sim.with_dashboard(given, wanted=True)).dashboard.port) is has
 
 
 def test_a_taken_port_gives_way_to_a_free_one():

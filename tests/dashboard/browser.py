@@ -16,6 +16,11 @@ from .fake import Robot
 
 PATIENCE = 20.0
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+"""For Chromium as root, without a graphics card, and with nothing asked of the network by itself."""
 
 
 def chromium():
@@ -23,14 +28,18 @@ def chromium():
     return os.environ.get("VLA_ROS_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
+def sync_api():
+    """Playwright. The test is skipped where there is none."""
+    return pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
+
+
 @contextlib.contextmanager
 def opened():
     """Chromium. The test is skipped where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
-    with sync_api.sync_playwright() as playwright:
+    with sync_api().sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        except sync_api.Error as error:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        except sync_api().Error as error:
             pytest.skip(
                 f"no Chromium ({str(error).splitlines()[0]}): apt install chromium, or name it as VLA_ROS_CHROMIUM"
             )
@@ -41,9 +50,18 @@ def opened():
 def until(page, condition, what="", seconds=PATIENCE):
     """Wait for a JavaScript expression to be true: by evaluation, since the page's policy forbids what `wait_for_function` does."""
     deadline = time.monotonic() + seconds
-    while not page.evaluate(condition):
+    while not _true(page, condition):
         assert time.monotonic() < deadline, f"never true: {what or condition}"
         page.wait_for_timeout(30)
+
+
+def _true(page, condition):
+    try:
+        return page.evaluate(condition)
+    except sync_api().Error as error:
+        if "context was destroyed" in str(error):  # the page is being loaded anew
+            return False
+        raise
 
 
 def holds(page, condition, seconds=PATIENCE):
@@ -61,7 +79,7 @@ class Running:
         self.port = port_near(0)
         self.robot = Robot(tokens, clock=MonotonicClock(), port=self.port, **settings)
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.speaking = True
+        self.speaking, self.recorder = True, None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._speak, daemon=True)
 
@@ -88,5 +106,7 @@ class Running:
             if self.speaking:
                 level = (level + 10) % 250
                 self.robot.fill()
+                if self.recorder is not None:
+                    self.robot.take(self.recorder[0], **self.recorder[1])
                 self.robot.see("static", level)
                 self.robot.see("wrist", level)

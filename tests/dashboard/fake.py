@@ -14,14 +14,14 @@ from vla_ros.values import ActionChunk
 
 PORT = 8099
 URL = f"http://127.0.0.1:{PORT}"
-WATCH, DRIVE = "watch-0123456789abcdef", "drive-0123456789abcdef"
+WATCH, DRIVE, RECORD = (f"{name}-0123456789abcdef" for name in ("watch", "drive", "record"))
 
 
 class Asked:
     """Commands that do nothing but note."""
 
     def __init__(self):
-        self.wishes, self.instructions, self.drives = [], [], []
+        self.wishes, self.instructions, self.drives, self.events = [], [], [], []
         self.answer = Answer(True, "done")
 
     def wish(self, name):
@@ -30,6 +30,10 @@ class Asked:
 
     def instruct(self, text):
         self.instructions.append(text)
+        return self.answer
+
+    def record(self, event):
+        self.events.append(event.value)
         return self.answer
 
     def drive(self, twist, in_tool, gripper):
@@ -64,6 +68,35 @@ class Robot:
         self.board.latency.put({"motion_p50_ms": 142.0, "delay_p50_ms": float("nan")})
         self.board.chunk.put(chunk(now))
 
+    def take(self, phase="armed", **more):
+        """A recorder is heard."""
+        values = {
+            "phase": phase,
+            "instruction": "pick up the red cube",
+            "next": "push the blue cube",
+            "task": "0",
+            "tasks": "2",
+            "episodes": "3",
+            "frames": "0",
+            "repeated": "0",
+            "skipped": "0",
+            "lost": "0",
+            "seconds": "0.0",
+            "parking": "False",
+            "obstacle": "",
+            "log": "",
+            "memory_s": "30.0",
+            "free_gb": "12.5",
+            "static_fps": "30.0",
+            "static_age_ms": "12.0",
+            "static_lost": "2",
+            "wrist_fps": "29.9",
+            "wrist_age_ms": "9",
+            "wrist_lost": "0",
+            **more,
+        }
+        self.board.recorder.put(Report(0, phase, values, self.clock.now()))
+
     def see(self, name="static", level=0):
         camera = self.config.cameras[name]
         shape = camera.roi[3] // camera.binning, camera.roi[2] // camera.binning, 3
@@ -77,4 +110,8 @@ def chunk(stamp, n=5):
 
 
 def tokens():
-    return ((WATCH, frozenset({"watch"})), (DRIVE, frozenset({"watch", "drive"})))
+    return (
+        (WATCH, frozenset({"watch"})),
+        (DRIVE, frozenset({"watch", "drive"})),
+        (RECORD, frozenset({"watch", "record"})),
+    )

@@ -2,8 +2,10 @@
 
 import io
 import json
+import re
 import struct
 import threading
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -11,11 +13,13 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from tests.episodes.recordings import record
 from vla_ros.clock import SECOND, MonotonicClock
 from vla_ros.dashboard.commands import Answer
 from vla_ros.dashboard.guard import BODY
+from vla_ros.episodes.recorder import Event
 
-from .fake import DRIVE, PORT, URL, WATCH, Robot, tokens
+from .fake import DRIVE, PORT, RECORD, URL, WATCH, Robot, tokens
 
 
 @pytest.fixture
@@ -149,6 +153,54 @@ def test_the_api_describes_itself(client):
     assert {"/metrics", "/healthz"} <= set(paths)
 
 
+COPY = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
+
+
+def told(document):
+    """What a program relies on; the framework's own schemas of errors change with it."""
+    own = {name: part for name, part in document["components"]["schemas"].items() if "ValidationError" not in name}
+    return document["paths"], own
+
+
+def test_the_copy_in_the_documentation_is_of_this_version(client):
+    assert told(client.get("/openapi.json").json()) == told(json.loads(COPY.read_text())), (
+        "write it anew: vla-ros dashboard --openapi docs/openapi.json"
+    )
+
+
+LINE = re.compile(r"""([a-z_]+)(?:\{([a-z_]+="[^"\n]*"(?:,[a-z_]+="[^"\n]*")*)\})? (-?[0-9.e+-]+)""")
+
+
+def parsed(text):
+    """Exposition format 0.0.4, strictly: name -> (type, {labels: value}). A sample belongs to the family above it."""
+    families, name = {}, None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            name = line.split(" ", 3)[2]
+            assert name not in families
+        elif line.startswith("# TYPE "):
+            assert line.split(" ")[2] == name
+            families[name] = (line.split(" ")[3], {})
+        else:
+            found = LINE.fullmatch(line)
+            assert found, line
+            assert found[1] == name
+            assert found[2] not in families[name][1]
+            families[name][1][found[2]] = float(found[3])
+    return families
+
+
+def test_every_metric_can_be_read_by_the_format_s_rules(robot, client):
+    robot.fill()
+    robot.take("recording", frames="73")
+    families = parsed(client.get("/metrics").text)
+    assert all(kind in ("gauge", "counter") and samples for kind, samples in families.values())
+    assert all(name.endswith("_total") for name, (kind, _) in families.items() if kind == "counter")
+    assert families["vla_ros_recorder_phase"][1]['phase="recording"'] == 1
+    assert families["vla_ros_recorder_frames"][1] == {None: 73}
+    assert families["vla_ros_heard_seconds"][1].keys() == {'node="arm"', 'node="policy"', 'node="recorder"'}
+
+
 def test_metrics_are_prometheus_text(robot, client):
     robot.fill()
     answer = client.get("/metrics")
@@ -235,6 +287,70 @@ def test_a_large_body_is_refused_and_stop_does_not_look_at_it(robot, client):
     assert client.post("/api/instruction", content=b"x" * (BODY + 1)).status_code == 413
     assert client.post("/api/stop", content=b"x" * (10 * BODY)).status_code == 200
     assert robot.commands.instructions == []
+
+
+def test_the_recorder_is_asked_by_those_who_may(guarded):
+    robot, client = guarded
+    for token in (WATCH, DRIVE):
+        assert client.post("/api/recorder/start", headers=bearer(token)).status_code == 403
+    assert client.post("/api/recorder/start", headers=bearer(RECORD)).json() == {"text": "done"}
+    assert client.post("/api/recorder/explode", headers=bearer(RECORD)).status_code == 422
+    assert client.post("/api/enable", headers=bearer(RECORD)).status_code == 403
+    assert client.post("/api/stop", headers=bearer(RECORD)).status_code == 200
+    robot.commands.answer = Answer(False, "nothing is being recorded: start first")
+    answer = client.post("/api/recorder/success", headers=bearer(RECORD))
+    assert (answer.status_code, answer.json()["detail"]) == (409, "nothing is being recorded: start first")
+    assert robot.commands.events == ["start", "success"]
+
+
+def test_every_button_of_the_recorder_can_be_pressed(robot, client):
+    for event in Event:
+        assert client.post(f"/api/recorder/{event.value}").status_code == 200
+    assert robot.commands.events == [event.value for event in Event]
+
+
+def test_a_recorder_that_is_not_heard_is_told_with_the_remedy(robot, client):
+    for path in ("recorder", "episodes", "episodes/0.jpg"):
+        answer = client.get(f"/api/{path}")
+        assert (answer.status_code, "vla-ros record" in answer.json()["detail"]) == (503, True)
+    robot.take("recording", frames="73")
+    assert client.get("/api/recorder").json()["values"]["frames"] == "73"
+    assert client.get("/api/status").json()["recorder"]["values"]["phase"] == "recording"
+    robot.clock.sleep_until(robot.clock.now() + 3 * SECOND)
+    assert client.get("/api/recorder").status_code == 503
+
+
+def test_the_episodes_of_the_running_dataset_come_with_their_health_and_pictures(robot, client, tmp_path):
+    root = record(tmp_path / "data", 7, 5)
+    robot.take(dataset=str(root), episodes="2")
+    first, second = client.get("/api/episodes").json()
+    assert (first["index"], first["frames"], first["seconds"], first["task"]) == (0, 7, 0.7, "push the red cube 0")
+    assert first["success"] is None
+    assert second["bad"]
+    assert any("jumps" in text for text in second["findings"])
+    record(tmp_path / "data", 6)
+    assert [card["index"] for card in client.get("/api/episodes").json()] == [0, 1, 2]
+    sheet = client.get("/api/episodes/2.jpg")
+    assert sheet.headers["content-type"] == "image/jpeg"
+    assert read_jpeg(sheet.content).shape[1] > 6 * 100
+    answer = client.get("/api/episodes/3.jpg")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "there is no episode 3: the dataset has 3")
+    assert client.get("/api/episodes/../../etc.jpg").status_code == 404
+
+
+def test_a_dataset_that_was_made_anew_is_read_anew(robot, client, tmp_path):
+    robot.take(dataset=str(record(tmp_path / "data", 7, 5)), episodes="2")
+    assert len(client.get("/api/episodes").json()) == 2
+    (tmp_path / "data").rename(tmp_path / "old")
+    record(tmp_path / "data", 4, task="lift")
+    assert [card["task"] for card in client.get("/api/episodes").json()] == ["lift 0"]
+
+
+def test_a_dataset_that_is_no_dataset_is_named(robot, client, tmp_path):
+    robot.take(dataset=str(tmp_path / "none"))
+    assert "cannot be read" in client.get("/api/episodes").json()["detail"]
+    robot.take(dataset=str(tmp_path))
+    assert "is not a dataset" in client.get("/api/episodes").json()["detail"]
 
 
 def read_jpeg(data):

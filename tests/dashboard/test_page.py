@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.episodes.recordings import record
 from vla_ros.dashboard.access import COOKIE
 
 from .browser import Running, holds, opened, until
@@ -48,7 +49,7 @@ def test_what_the_robot_says_is_on_the_page(page):
     assert page.inner_text("#mode") == "ACTIVE"
     assert page.inner_text("#current") == "pick up the red cube"
     assert page.is_hidden("#stale")
-    until(page, "document.querySelector('#policies summary')?.textContent.startsWith('demo (served): verified')")
+    until(page, "document.querySelector('#policies summary')?.textContent.startsWith('demo (served) verified')")
     until(page, "vlaRos.plots.data[0][1].some(speed => Math.abs(speed - 0.05 / 0.15) < 1e-6)", "the speed's plot")
 
 
@@ -107,6 +108,84 @@ def test_a_refusal_is_told_in_the_robots_words(page, running):
     running.robot.commands.answer = Answer(False, "a camera is stale")
     page.click("#enable")
     until(page, "document.getElementById('answer').textContent === 'enable: a camera is stale'")
+
+
+def test_the_recorder_is_shown_where_one_is_heard_with_buttons_and_their_keys(page, running):
+    live(page)
+    assert page.is_hidden("#recorder")
+    assert page.is_hidden("#episodes")
+    running.recorder = ("armed", {})
+    until(page, "document.getElementById('phase').textContent === 'armed'")
+    assert page.inner_text("#sentence") == "pick up the red cube"
+    assert page.inner_text("#following") == "1 of 2; then: push the blue cube"
+    assert page.eval_on_selector_all("#eyes tbody tr", "rows => rows.map(row => row.innerText.split(/\\s+/))") == [
+        ["static", "30.0", "12.0", "ms", "2"],
+        ["wrist", "29.9", "9", "ms", "0"],
+    ]
+    events = running.robot.commands.events
+    assert page.is_disabled("#keys [data-event=success]")
+    page.click("#robot")
+    page.keyboard.press("y")
+    page.click("#keys [data-event=toggle]")
+    holds(page, lambda: events == ["toggle"])
+    running.recorder = ("recording", {"seconds": "73.25", "frames": "731"})
+    until(page, "document.getElementById('clock').textContent === '1:13.2'")
+    assert page.inner_text("#take") == "● 1:13.2"
+    for key in ("y", "n", "x", "b", "Enter"):
+        page.keyboard.press(key)
+    holds(page, lambda: events == ["toggle", "success", "failure", "discard", "rerecord", "toggle"])
+    page.click("#instruction")
+    page.keyboard.type("by")
+    page.wait_for_timeout(200)
+    assert len(events) == 6
+
+
+def test_what_is_in_the_recorder_s_way_is_told_in_words(page, running):
+    live(page)
+    running.recorder = ("idle", {"obstacle": "camera wrist is silent since 2.1 s"})
+    until(page, "document.getElementById('obstacle').textContent === 'camera wrist is silent since 2.1 s'")
+    assert page.locator("#keys button:enabled").count() == 0
+    running.recorder = None
+    until(page, "document.getElementById('phase').textContent === 'not heard'")
+
+
+def test_episodes_are_listed_with_their_health_and_pictures(page, running, tmp_path):
+    live(page)
+    root = record(tmp_path / "data", 7, 5)
+    running.recorder = ("armed", {"dataset": str(root), "episodes": "2"})
+    until(page, "document.querySelectorAll('#list tr').length === 2")
+    first = page.inner_text("#list tr >> nth=0").split("\t")
+    assert (first[0].strip(), first[1], first[2]) == ("1", "0.5 s", "push the red cube 1")
+    assert "jumps" in first[4]
+    record(tmp_path / "data", 6)
+    running.recorder = ("armed", {"dataset": str(root), "episodes": "3"})
+    until(page, "document.querySelectorAll('#list tr').length === 3")
+    page.click("#list button >> nth=0")
+    until(page, "document.querySelector('#list img')?.naturalWidth > 600", "pictures")
+    page.click("#list button >> nth=0")
+    assert page.locator("#list img").count() == 0
+
+
+def test_letters_drive_only_where_that_was_asked_for(page, running):
+    live(page)
+    drives = running.robot.commands.drives
+    page.keyboard.down("w")
+    page.wait_for_timeout(300)
+    page.keyboard.up("w")
+    assert drives == []
+    page.check("#typing")
+    page.keyboard.down("w")
+    holds(page, lambda: len(drives) >= 3)
+    page.keyboard.up("w")
+    page.wait_for_timeout(200)
+    count = len(drives)
+    page.wait_for_timeout(300)
+    assert len(drives) == count
+    assert drives[0][0][0] > 0
+    page.fill("#instruction", "")
+    page.keyboard.down("w")
+    page.wait_for_timeout(300)
+    assert len(drives) == count
 
 
 def test_a_lost_service_is_told_and_comes_back_by_itself(page, running):
@@ -190,6 +269,9 @@ def test_who_has_no_token_is_asked_for_it_and_who_may_watch_can_only_stop(browse
         assert COOKIE not in page.evaluate("document.cookie")
         assert page.is_disabled("#enable")
         assert page.is_disabled("#say button")
+        running.recorder = ("armed", {})
+        until(page, "document.getElementById('phase').textContent === 'armed'")
+        assert page.locator("#keys button:enabled").count() == 0
         page.click("#stop")
         holds(page, lambda: running.robot.commands.wishes == ["stop"])
         page.request.post(f"{running.url}api/session", data={"token": DRIVE})

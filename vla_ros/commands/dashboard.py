@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from vla_ros import bringup, runtime
 from vla_ros.commands import live
 from vla_ros.commands.clients import choose_domain
+from vla_ros.commands.errors import CommandError
 from vla_ros.config import Config, load
 
 PORT = 8080
@@ -30,11 +32,16 @@ def add_commands(subparsers: Any) -> None:
         "--config", action="append", default=[], metavar="FILE", help="default: the running service's own"
     )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as dashboard.origins=[…]")
+    parser.add_argument(
+        "--openapi", type=Path, metavar="FILE", help="write what the REST part is, as OpenAPI, and serve nothing"
+    )
     parser.set_defaults(run=run_dashboard)
 
 
 def run_dashboard(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C. 2 where it cannot be served so."""
+    if options.openapi is not None:
+        return describe(options.openapi)
     choose_domain(options.domain)
     config = configuration(options)
     live.enter_ros()
@@ -43,6 +50,22 @@ def run_dashboard(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="vla_ros-dashboard-") as folder:
         bringup.prepare(config, Path(folder))
         return main(["--ros-args", "-r", "__node:=dashboard_alone", "--params-file", f"{folder}/{bringup.PARAMETERS}"])
+
+
+def describe(path: Path) -> int:
+    """Write the OpenAPI document. Raises CommandError where the dashboard is not installed."""
+    try:
+        from vla_ros.dashboard.app import create_app, openapi
+    except ModuleNotFoundError as error:
+        raise CommandError(f"no dashboard here ({error}): pip install 'vla_ros[dashboard]'") from None
+    from vla_ros.clock import MonotonicClock
+    from vla_ros.dashboard.access import access
+    from vla_ros.dashboard.slots import Board
+
+    config, nobody = load("twin"), cast(Any, None)
+    made = create_app(Board.of(config.cameras), nobody, config, access(config), MonotonicClock())
+    path.write_text(json.dumps(openapi(made), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 0
 
 
 def configuration(options: argparse.Namespace) -> Config:

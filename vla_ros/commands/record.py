@@ -49,6 +49,7 @@ def add_commands(subparsers: Any) -> None:
         default="keyboard",
         help="default: keyboard; none: /recorder/* and /teleop/* alone",
     )
+    parser.add_argument("--no-dashboard", action="store_true", help="without the page")
     live_service.add_options(parser)
     parser.set_defaults(run=run_record)
 
@@ -57,7 +58,7 @@ def run_record(options: argparse.Namespace) -> int:
     """Bring everything up and record until it is over. 1: a process or the device ended; 2: it cannot start so."""
     from rich.console import Console
 
-    from vla_ros.commands.sim import starting
+    from vla_ros.commands.sim import starting, with_dashboard
 
     console = Console()
     if options.device == "keyboard" and not sys.stdin.isatty():
@@ -66,7 +67,7 @@ def run_record(options: argparse.Namespace) -> int:
         )
     tasks = instructions(options)
     options.set = [*options.set, *settings(options.output, tasks, scenes=not (options.task or options.tasks))]
-    config = live_service.configuration(options)
+    config = live_service.configuration(with_dashboard(options, wanted=True))
     lacking = bringup.without_recorder(config)
     if lacking:
         raise CommandError(lacking)
@@ -127,7 +128,9 @@ def _hand(device: str, domain: int) -> Iterator[subprocess.Popen[bytes] | None]:
 
 def _record(console: Console, live: Live, options: argparse.Namespace, hand: subprocess.Popen[bytes] | None) -> int:
     from vla_ros.commands.episodes import TwinLink
+    from vla_ros.commands.sim import show_page
 
+    show_page(console, live)
     report = live.client.hear("/recorder/status", "recorder")
     if not live.client.wait(lambda: report.values.get("phase") == "armed", PATIENCE):
         raise CommandError(f"nothing can be recorded: {report.message or 'the recorder says nothing'}")

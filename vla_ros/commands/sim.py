@@ -51,7 +51,7 @@ def run_sim(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     console = Console()
-    config = live_service.configuration(with_dashboard(options))
+    config = live_service.configuration(with_dashboard(options, options.episodes is None))
     for path in filter(None, (options.record_video, options.json)):
         path.parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     with starting(console, options, config) as live, filming(live, options.record_video) as film:
@@ -68,10 +68,10 @@ def run_sim(options: argparse.Namespace) -> int:
     return 0
 
 
-def with_dashboard(options: argparse.Namespace) -> argparse.Namespace:
-    """The options with a port for the page, where a person is to use the service: its usual one, or one that is free."""
+def with_dashboard(options: argparse.Namespace, wanted: bool) -> argparse.Namespace:
+    """The options with a port for the page, where it is wanted: its usual one, or one that is free."""
     told = any(setting.startswith("dashboard.port=") for setting in options.set)
-    if not (options.no_dashboard or options.episodes is not None or told) and importlib.util.find_spec("fastapi"):
+    if wanted and not (options.no_dashboard or told) and importlib.util.find_spec("fastapi"):
         options.set = [f"dashboard.port={live_service.port_near(PORT)}", *options.set]
     return options
 
@@ -104,7 +104,7 @@ def _listen(console: Console, live: Live, instruction: str | None) -> None:
     pub = f"{domain} ros2 topic pub --once {topic} \"{{data: 'pick up the red cube'}}\""
     console.print(f"            or:  {pub}", highlight=False, soft_wrap=True)  # a line that is copied stays one line
     console.print("Ctrl-C ends it. An empty instruction makes it idle; `vla-ros stop` stops the arm.")
-    _show_page(console, live)
+    show_page(console, live)
     if instruction:
         live.client.instruct(instruction)
     before: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ def _listen(console: Console, live: Live, instruction: str | None) -> None:
             console.print(f"[bold]{now[0] or '–'}[/]  policy: {now[1]}  arm: {now[2]}", highlight=False)
 
 
-def _show_page(console: Console, live: Live) -> None:
+def show_page(console: Console, live: Live) -> None:
     """Where the dashboard is, or why it is not."""
     if not live.service.config.dashboard.port:
         why = "" if importlib.util.find_spec("fastapi") else ": pip install 'vla_ros[dashboard]'"

@@ -19,9 +19,12 @@ from vla_ros.clock import SECOND, Clock
 from vla_ros.config import Config
 from vla_ros.dashboard import cards, metrics, telemetry
 from vla_ros.dashboard.access import COOKIE, Access
-from vla_ros.dashboard.commands import Answer, Commands, Wish
+from vla_ros.dashboard.answers import Said, told
+from vla_ros.dashboard.commands import Commands, Wish
 from vla_ros.dashboard.guard import Guard
+from vla_ros.dashboard.once import Once
 from vla_ros.dashboard.pictures import Stream
+from vla_ros.dashboard.recording import recording_routes
 from vla_ros.dashboard.slots import Board
 from vla_ros.dashboard.streams import camera_routes
 from vla_ros.dashboard.wires import wire_routes
@@ -32,6 +35,8 @@ SILENT = 2 * SECOND
 STOPPERS = 8
 """Stops that may wait for their answer at the same time."""
 HIDDEN = "(hidden)"
+KEPT = 5 * SECOND
+"""For so long the bundles of this machine are not read again, however many ask."""
 
 
 class Instruction(BaseModel):
@@ -46,12 +51,6 @@ class Token(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     token: str = Field(max_length=512)
-
-
-class Said(BaseModel):
-    """What the robot answered."""
-
-    text: str
 
 
 @dataclass
@@ -77,17 +76,23 @@ def create_app(
 ) -> Guard:
     """The application behind its guard. `tasks` are sentences that the page offers."""
     room = Room(board, commands, config, access, clock, tasks)
-    app = FastAPI(
-        title="vla_ros dashboard", version=__version__, docs_url=None, redoc_url=None
-    )  # those load from elsewhere
+    # docs_url and redoc_url load from elsewhere
+    app = FastAPI(title="vla_ros dashboard", version=__version__, docs_url=None, redoc_url=None)
     app.add_exception_handler(RequestValidationError, _unfit)
     guard = Guard(app, access, clock)
     app.include_router(_status_routes(room, guard))
     app.include_router(_command_routes(room))
+    app.include_router(recording_routes(board, commands, clock))
     app.include_router(camera_routes(room.streams))
     app.include_router(wire_routes(board, commands, config, clock))
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return guard
+
+
+def openapi(guard: Guard) -> dict[str, Any]:
+    """What the REST part of an application is, as OpenAPI has it."""
+    assert isinstance(guard.app, FastAPI)
+    return guard.app.openapi()
 
 
 async def _unfit(_: Request, error: Exception) -> Response:
@@ -100,6 +105,7 @@ async def _unfit(_: Request, error: Exception) -> Response:
 def _status_routes(room: Room, guard: Guard) -> APIRouter:
     api = APIRouter(tags=["status"])
     board, clock = room.board, room.clock
+    bundles = Once(lambda: cards.cards(room.config), KEPT, clock)
 
     @api.get("/healthz", response_class=PlainTextResponse)
     def healthz() -> Response:
@@ -137,7 +143,7 @@ def _status_routes(room: Room, guard: Guard) -> APIRouter:
     @api.get("/api/policies")
     async def policies() -> list[dict[str, Any]]:
         """The bundles of this machine. Which one is served is chosen at the start: policy.bundle."""
-        return await asyncio.to_thread(cards.cards, room.config)
+        return await bundles.get()
 
     @api.get("/api/page")
     def page(request: Request) -> dict[str, Any]:
@@ -177,7 +183,7 @@ def _command_routes(room: Room) -> APIRouter:
         @api.post(f"/api/{name}", name=name, description=about)
         async def wish() -> Said:
             loop, threads = asyncio.get_running_loop(), room.stoppers if name == "stop" else None
-            return _told(await loop.run_in_executor(threads, room.commands.wish, name))
+            return told(await loop.run_in_executor(threads, room.commands.wish, name))
 
     add("stop", "Stop the arm at once; it stays stopped until reset.")
     add("enable", "Let the arm move. 409 where something is in the way.")
@@ -190,7 +196,7 @@ def _command_routes(room: Room) -> APIRouter:
         text, most = instruction.text.strip(), room.config.policy.instruction_limit
         if len(text) > most:
             raise HTTPException(422, f"{len(text)} characters: policy.instruction_limit is {most}")
-        return _told(await asyncio.to_thread(room.commands.instruct, text))
+        return told(await asyncio.to_thread(room.commands.instruct, text))
 
     @api.post("/api/session", status_code=204)
     def log_in(token: Token, response: Response) -> None:
@@ -205,10 +211,3 @@ def _command_routes(room: Room) -> APIRouter:
         return RedirectResponse("/")
 
     return api
-
-
-def _told(answer: Answer) -> Said:
-    """Raises HTTPException: 503 where nobody is there to ask, 409 where it was refused."""
-    if not answer.done:
-        raise HTTPException(409 if answer.reached else 503, answer.text)
-    return Said(text=answer.text)

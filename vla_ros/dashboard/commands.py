@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from vla_ros.episodes.recorder import Event
+
 Wish = Literal["enable", "disable", "stop", "reset"]
 
 
@@ -25,6 +27,9 @@ class Commands(Protocol):
 
     def instruct(self, text: str) -> Answer:
         """Give the policy an instruction; an empty one makes it idle."""
+
+    def record(self, event: Event) -> Answer:
+        """Call /recorder/<event>."""
 
     def drive(self, twist: tuple[float, ...], in_tool: bool, gripper: float | None) -> None:
         """Send a teleop twist (6,) m/s and rad/s, and a gripper position 0 open … 1 closed where one is wanted."""

@@ -39,7 +39,7 @@ class Guard:
     """
 
     def __init__(self, app: ASGI, access: Access, clock: Clock, changes: Limiter | None = None) -> None:
-        self._app, self._access, self._clock = app, access, clock
+        self.app, self._access, self._clock = app, access, clock
         self._changes = changes or Limiter(rate=20, burst=60)
         self._failures = Limiter(rate=1, burst=20)
         self.refused = 0
@@ -47,14 +47,14 @@ class Guard:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """ASGI 3."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         status, text = self._judge(scope)
         if status:
             self.refused += 1
             await _refuse(scope, receive, send, status, text)
         elif scope["type"] == "websocket":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         else:
             await self._serve(scope, receive, send)
 
@@ -99,7 +99,7 @@ class Guard:
             self.refused += 1
             await _refuse(scope, receive, send, 408, f"the body did not come within {PATIENCE:g} s")
         else:
-            await self._app(scope, _replayed(body, receive), _dressed(send))
+            await self.app(scope, _replayed(body, receive), _dressed(send))
 
 
 def needs(path: str, writes: bool) -> Scope | None:
@@ -110,6 +110,8 @@ def needs(path: str, writes: bool) -> Scope | None:
         return None
     if path in ("/api/telemetry",) or path.startswith("/cameras/"):
         return "watch"
+    if writes and path.startswith("/api/recorder/"):
+        return "record"
     return "drive" if writes else "watch"
 
 

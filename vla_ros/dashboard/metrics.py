@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from vla_ros.dashboard.slots import Board, age_ms, values_of
+from vla_ros.episodes.recorder import Phase
 from vla_ros.values import Mode
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -18,13 +19,15 @@ AGES = {"chunk_age_ms": "chunk", "feedback_age_ms": "feedback"}
 
 Sample = tuple[Mapping[str, str], float]
 """Labels and value."""
+Family = tuple[str, str, str, list[Sample]]
+"""Name, type, what it is, and its samples."""
 
 
 def exposition(board: Board, streams: Mapping[str, tuple[int, int]], refused: int, now: int) -> str:
     """All metrics at `now` (ns, monotonic); `streams` are the viewers and encoded frames of each camera."""
     arm = values_of(board.arm)
     mode = arm.get("mode", "NONE")
-    families: list[tuple[str, str, str, list[Sample]]] = [
+    families: list[Family] = [
         (
             "arm_mode",
             "gauge",
@@ -35,6 +38,7 @@ def exposition(board: Board, streams: Mapping[str, tuple[int, int]], refused: in
         ("age_seconds", "gauge", "ages of what the servo uses", _ages(arm)),
         ("heard_seconds", "gauge", "how long ago a node was heard", _heard(board, now)),
         ("latency", "gauge", "quantiles of the trace from light to motion, ms or counts", _latency(board)),
+        *_recorder(board),
         (
             "viewers",
             "gauge",
@@ -69,9 +73,22 @@ def _ages(arm: Mapping[str, str]) -> list[Sample]:
 
 
 def _heard(board: Board, now: int) -> list[Sample]:
-    reports = {"arm": board.arm.get(), "policy": board.policy.get()}
+    reports = {"arm": board.arm.get(), "policy": board.policy.get(), "recorder": board.recorder.get()}
     ages = {name: age_ms(report.moment, now) for name, report in reports.items() if report is not None}
     return [({"node": name}, age / 1e3) for name, age in ages.items() if age is not None]
+
+
+def _recorder(board: Board) -> list[Family]:
+    values = values_of(board.recorder)
+    phases: list[Sample] = (
+        [({"phase": p.value}, float(p.value == values["phase"])) for p in Phase] if "phase" in values else []
+    )
+    return [
+        ("recorder_phase", "gauge", "1 for the phase that the recorder is in", phases),
+        ("recorder_episodes", "gauge", "episodes of the dataset", _number({}, values.get("episodes"))),
+        ("recorder_frames", "gauge", "frames of the open take", _number({}, values.get("frames"))),
+        ("recorder_lost_total", "counter", "frames that could not be recorded", _number({}, values.get("lost"))),
+    ]
 
 
 def _latency(board: Board) -> list[Sample]:

@@ -10,6 +10,7 @@ import uvicorn
 
 from vla_ros.config import Config
 from vla_ros.dashboard.access import AccessError
+from vla_ros.dashboard.patience import allow_files, patient
 
 MESSAGE = 4096
 """Bytes of a WebSocket message to us at most: a wish of the pad has 200."""
@@ -32,6 +33,7 @@ class Server:
             timeout_graceful_shutdown=1,
             timeout_keep_alive=30,
             h11_max_incomplete_event_size=16384,
+            http=patient(),
             ws="websockets-sansio",
             ws_max_size=MESSAGE,
             ws_max_queue=QUEUE,
@@ -46,6 +48,7 @@ class Server:
 
     def start(self) -> None:
         """Serve, in a thread of its own."""
+        allow_files()
         self._thread.start()
 
     @property

@@ -136,6 +136,7 @@ class Board:
     cameras: dict[str, Slot[Report]]
     arm: Slot[Report] = field(default_factory=Slot)
     policy: Slot[Report] = field(default_factory=Slot)
+    recorder: Slot[Report] = field(default_factory=Slot)
     latency: Slot[dict[str, float]] = field(default_factory=Slot)
     motion: Slot[Motion] = field(default_factory=Slot)
     command: Slot[Command] = field(default_factory=Slot)

@@ -22,17 +22,18 @@ SHOWN = 400
 def snapshot(board: Board, config: Config, now: int) -> dict[str, Any]:
     """Everything but journals and pictures, at `now` (ns, monotonic). Numbers that are not finite are None: JSON has none."""
     return {
-        "arm": _report(board.arm, now),
-        "policy": _report(board.policy, now),
+        "arm": report(board.arm, now),
+        "policy": report(board.policy, now),
+        "recorder": report(board.recorder, now),
         "motion": _motion(board, now),
         "command": _command(board, now),
-        "cameras": {name: _report(slot, now) for name, slot in board.cameras.items()},
+        "cameras": {name: report(slot, now) for name, slot in board.cameras.items()},
         "paths": paths(board, config, now),
         "latency": {name: finite(value) for name, value in (board.latency.get() or {}).items()},
     }
 
 
-def _report(slot: Slot[Report], now: int) -> dict[str, Any] | None:
+def report(slot: Slot[Report], now: int) -> dict[str, Any] | None:
     report = slot.get()
     if report is None:
         return None

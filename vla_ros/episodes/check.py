@@ -41,17 +41,21 @@ def check(reader: DatasetReader, videos: bool = True) -> list[Finding]:
     found = [Finding(None, False, text) for text in _constant(reader)]
     median = float(np.median([e.length for e in reader.episodes])) if reader.episodes else 0.0
     for episode in reader.episodes:
-        looks = (_numbers, _stamps, _motion, *((_videos,) if videos else ()))
-        found += [finding for look in looks for finding in look(reader, episode)]
-        found += _length(episode, median)
+        found += look_at(reader, episode, median, videos)
     return found
+
+
+def look_at(reader: DatasetReader, episode: Episode, median: float, videos: bool = True) -> list[Finding]:
+    """Look at one episode; `median` is the frames of the dataset's median episode, 0: unknown. Only its own files are read."""
+    looks = (_numbers, _stamps, _motion, *((_videos,) if videos else ()))
+    return [*(finding for look in looks for finding in look(reader, episode)), *_length(episode, median)]
 
 
 def column(reader: DatasetReader, episode: Episode, name: str) -> Array | None:
     """A column of one episode (frames, n), or None where the dataset has none of that name."""
     if name not in reader.info["features"]:
         return None
-    return np.asarray(reader.column(name)[episode.start : episode.start + episode.length])
+    return np.asarray(reader.part(name, episode.index))
 
 
 def travel(state: Array) -> tuple[Array, Array]:

@@ -67,6 +67,25 @@ class DatasetReader:
         except ValueError:
             raise DatasetError(f"{self.path}: {name!r} does not have {frames} frames") from None
 
+    def part(self, name: str, episode: int) -> np.ndarray:
+        """A column over one episode, (length, n) as `column` has it: only the file that holds it is read."""
+        row = self._rows[episode]
+        place = {key: row[f"data/{key}"] for key in ("chunk_index", "file_index")}
+        same = [r for r in self._rows if all(r[f"data/{key}"] == value for key, value in place.items())]
+        feature = self.info["features"].get(name)
+        if feature is None or feature["dtype"] == "video":
+            raise DatasetError(f"{self.path} has no column {name!r}")
+        values = self._read(self.path / self.info["data_path"].format(**place), name)
+        shape = () if name in layout.INDEX_FEATURES else tuple(feature["shape"])
+        first = row["dataset_from_index"] - same[0]["dataset_from_index"]
+        try:
+            whole = values.astype(feature["dtype"], copy=False).reshape(sum(r["length"] for r in same), *shape)
+        except ValueError:
+            raise DatasetError(
+                f"{self.path}: {name!r} of episode {episode} has another length than it should"
+            ) from None
+        return whole[first : first + row["length"]]
+
     def video(self, episode: int, camera: str) -> Image:
         """All frames of an episode as one camera saw it, (length, H, W, 3)."""
         return np.stack(list(self.frames(episode, camera)))

@@ -69,6 +69,7 @@ class Assembler:
         self._told: deque[Told] = deque(maxlen=KEPT)
         self._twists: deque[Twist] = deque(maxlen=KEPT)
         self._lock = threading.Lock()
+        self._missed = dict.fromkeys(config.cameras, 0)
         self.instructed = False
         self.lost = 0
 
@@ -78,6 +79,9 @@ class Assembler:
             frames = self._frames[camera]
             if frames and frame.exposure <= frames[-1].exposure:
                 return
+            if frames:
+                periods = (frame.exposure - frames[-1].exposure) * self._config.cameras[camera].rate / SECOND
+                self._missed[camera] += max(0, round(periods) - 1)
             frames.append(frame)
             self._stamps[camera].append(frame.exposure)
             if camera == self._reference:
@@ -129,6 +133,18 @@ class Assembler:
         with self._lock:
             found = (*(self._camera(name, now) for name in self._frames), self._limb(now))
         return next(filter(None, found), "")
+
+    def seen(self, now: int) -> dict[str, tuple[float | None, float | None, int]]:
+        """Of each camera: frames a second, ms since the newest came, and frames of the configured rate that did not come."""
+        with self._lock:
+            return {
+                name: (
+                    rate(self._stamps[name]) if self._stamps[name] else None,
+                    (now - frames[-1].arrival) / MILLISECOND if frames else None,
+                    self._missed[name],
+                )
+                for name, frames in self._frames.items()
+            }
 
     def gripper_command(self) -> float:
         """Where the gripper is told to be, or where it is as long as nobody has told it."""

@@ -61,6 +61,7 @@ class DashboardNode(Node):
         subscribe = self.create_subscription
         subscribe(DiagnosticArray, "/arm/status", self._arm, newest(depth=10))
         subscribe(DiagnosticArray, "/vla/status", self._policy, newest(depth=10))
+        subscribe(DiagnosticArray, "/recorder/status", self._recorder, newest(depth=10))
         subscribe(DiagnosticArray, "/diagnostics", self._diagnostics, newest(depth=10))
         subscribe(JointState, "/joint_states", self._put_joints, newest(reliable=False))
         subscribe(PoseStamped, "/arm/tool_pose", self._put_tool, newest(reliable=False))
@@ -89,6 +90,11 @@ class DashboardNode(Node):
     def _policy(self, message: DiagnosticArray) -> None:
         for status in convert.named(message, "policy"):
             self.board.policy.put(self._report(status))
+
+    def _recorder(self, message: DiagnosticArray) -> None:
+        for status in convert.named(message, "recorder"):
+            self.calls.meet_recorder()
+            self.board.recorder.put(self._report(status))
 
     def _diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

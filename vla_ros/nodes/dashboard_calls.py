@@ -15,6 +15,7 @@ from std_srvs.srv import Trigger
 
 from vla_ros.dashboard.commands import Answer, Wish
 from vla_ros.dashboard.slots import Journal
+from vla_ros.episodes.recorder import Event
 from vla_ros.nodes import convert
 from vla_ros.nodes.process import newest
 
@@ -30,6 +31,7 @@ class Calls:
         self._node, self._log = node, log
         # made now: a client that was matched once is ready at once
         self._clients = {name: node.create_client(Trigger, f"/arm/{name}") for name in WISHES}
+        self._recorder: dict[Event, Any] = {}
         self._instruction = node.create_publisher(String, "/vla/instruction", newest())
         self._twist = node.create_publisher(TwistStamped, "/teleop/twist", newest(reliable=False))
         self._gripper = node.create_publisher(JointState, "/teleop/gripper", newest(reliable=False))
@@ -42,6 +44,20 @@ class Calls:
         """Call /arm/<name> and wait for what it says."""
         answer = self._call(self._clients[name], f"/arm/{name}")
         self._write(f"{name}: {answer.text}", 0 if answer.done else 1)
+        return answer
+
+    def meet_recorder(self) -> None:
+        """A recorder is heard, so it can be asked. To be called by the thread that spins."""
+        if not self._recorder:
+            self._recorder = {e: self._node.create_client(Trigger, f"/recorder/{e.value}") for e in Event}
+
+    def record(self, event: Event) -> Answer:
+        """Call /recorder/<event> and wait for what it says."""
+        name = f"/recorder/{event.value}"
+        if event not in self._recorder:
+            return Answer(False, _nobody(name), reached=False)
+        answer = self._call(self._recorder[event], name)
+        self._write(f"recorder {event.value}: {answer.text}", 0 if answer.done else 1)
         return answer
 
     def _call(self, client: Any, name: str) -> Answer:

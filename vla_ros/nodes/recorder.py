@@ -203,10 +203,25 @@ class RecorderNode(Node):
             "obstacle": state.obstacle,
             "saved": told.text,
             "log": self._log.trouble if self._log is not None else "",
+            **self._surroundings(now),
         }
         trouble = state.obstacle or (self._log.trouble if self._log is not None else "")
         level = DiagnosticStatus.WARN if trouble else DiagnosticStatus.OK
         return convert.diagnostic("recorder", level, state.obstacle or self._text or state.phase.value, values)
+
+    def _surroundings(self, now: int) -> dict[str, Any]:
+        """What is told for people: the dataset, what comes after this take, room on the disk, and how each camera does."""
+        state, tasks = self._state, self._state.tasks
+        values: dict[str, Any] = {
+            "dataset": str(self._root.absolute()),
+            "next": tasks[(state.task + 1) % len(tasks)],
+            "tasks": len(tasks),
+            "memory_s": self._settings.memory / SECOND,
+            "free_gb": round(_free(self._root) / 1e9, 1),
+        }
+        for name, (fps, age, missed) in self._assembler.seen(now).items():
+            values |= {f"{name}_fps": _told(fps), f"{name}_age_ms": _told(age), f"{name}_lost": missed}
+        return values
 
     def _notes(self) -> dict[str, Any]:
         """What is written beside an episode."""
@@ -229,9 +244,18 @@ class RecorderNode(Node):
         self._desk.close()
 
 
-def _full(root: Path) -> str:
+def _told(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _free(root: Path) -> int:
+    """Bytes that the disk of the dataset has left."""
     there = next((path for path in (root, *root.parents) if path.exists()), Path(os.sep))
-    free = shutil.disk_usage(there).free
+    return shutil.disk_usage(there).free
+
+
+def _full(root: Path) -> str:
+    free = _free(root)
     return "" if free >= ROOM else f"the disk of {root} has only {free >> 20} MB left"
 
 

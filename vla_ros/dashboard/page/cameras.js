@@ -16,6 +16,7 @@ export class View {
     this.path = [];
     this.shown = 0;
     this.figure = document.createElement("figure");
+    this.figure.style.flex = `${width / height} 1 calc(${width / height} * 9rem)`;  // side by side they are equally high
     this.canvas = document.createElement("canvas");
     this.canvas.width = 4 * width;
     this.canvas.height = 4 * height;
@@ -27,6 +28,7 @@ export class View {
     this.figure.append(this.canvas, caption);
     parent.append(this.figure);
     this.frames = 0;
+    this.lost = "";
     this.latencies = [];
     this.link = new Link(wire(`/cameras/${name}?credit=2`), { binary: true, silence: 4000, hear: (data, link) => this.show(data, link) });
   }
@@ -52,15 +54,18 @@ export class View {
     drawPath(pen, this.path.map(([x, y]) => [x * canvas.width, y * canvas.height]));
   }
 
-  /** Once a second: the rate, and whether what is shown is old. */
+  /** Once a second: the rate, how long ago the newest was exposed, and whether what is shown is old. */
   tick(now) {
     const age = this.shown ? now - this.shown : Infinity;
     this.figure.classList.toggle("old", age > OLD);
-    this.figures.textContent = !this.shown ? "no picture yet" : age > OLD ? `old: ${(age / 1000).toFixed(1)} s` : `${this.frames} fps`;
+    this.figures.textContent = !this.shown ? "no picture yet" : age > OLD ? `old: ${(age / 1000).toFixed(1)} s` : `${this.frames} fps${plausible(this.latencies.at(-1))}${this.lost}`;
     this.frames = 0;
     this.link.check(now);
   }
 }
+
+/** The age of a picture when it was drawn, unless the two clocks tell different times. */
+function plausible(ms) { return ms >= 0 && ms < 5000 ? ` · ${ms.toFixed(0)} ms` : ""; }
 
 function drawPath(pen, points) {
   if (points.length < 2) return;

@@ -1,6 +1,6 @@
 /** Verdicts with their time line, the log, the cards of the policies. @module */
 const MOST = 300;
-const SHADES = { ACTIVE: "#2e9e5b", TELEOP: "#1f77b4", IDLE: "#8a94a0", DISARMED: "#5b6672", HOLD: "#e09f1f", STOPPED: "#c62828" };
+const SHADES = { ACTIVE: "#2e9e5b", TELEOP: "#1f77b4", IDLE: "#8a94a0", DISARMED: "#c3cad1", HOLD: "#e09f1f", STOPPED: "#c62828" };
 export const LEVELS = ["ok", "warn", "bad"];
 
 /** Local time of ns since 1970, to the tenth of a second. */
@@ -14,7 +14,8 @@ export function prepend(list, entries) {
   for (const entry of entries) {
     const line = document.createElement("li");
     line.className = LEVELS[entry.level] ?? "bad";
-    line.textContent = `${clock(entry.stamp)}  ${entry.topic}  ${entry.text}`;
+    const time = Object.assign(document.createElement("time"), { textContent: clock(entry.stamp) });
+    line.append(time, ` ${entry.topic} `, Object.assign(document.createElement("span"), { textContent: entry.text }));
     list.prepend(line);
   }
   while (list.children.length > MOST) list.lastChild.remove();
@@ -50,17 +51,26 @@ export function showPolicies(parent, cards) {
   parent.replaceChildren(...cards.map(card));
 }
 
+/** A value of the manifest for people: a line for each entry of what has several. */
+export function words(value) {
+  if (Array.isArray(value)) return value.map(words).join(", ");
+  if (value === null || typeof value !== "object") return typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value);
+  return Object.entries(value).map(([name, inner]) => `${name.replaceAll("_", " ")}: ${words(inner)}`).join("\n");
+}
+
 function card(policy) {
-  const box = document.createElement("details"), head = document.createElement("summary"), list = document.createElement("dl");
+  const box = document.createElement("details"), head = document.createElement("summary"), list = document.createElement("dl"), chip = document.createElement("span");
   box.open = policy.active;
-  const verdict = policy.problem ? "cannot be served" : policy.verification && Object.keys(policy.verification).length ? "verified" : "not verified";
-  head.textContent = `${policy.name}${policy.active ? " (served)" : ""}: ${verdict}`;
-  head.className = policy.problem ? "bad" : verdict === "verified" ? "ok" : "warn";
+  list.className = "facts";
+  const checked = policy.verification && Object.keys(policy.verification).length;
+  chip.textContent = policy.problem ? "cannot be served" : checked ? "verified" : policy.verification ? "not verified" : "not a bundle";
+  chip.className = `badge ${policy.problem ? "bad" : checked ? "ok" : "warn"}`;
+  head.append(`${policy.name}${policy.active ? " (served) " : " "}`, chip);
   for (const [name, value] of Object.entries(policy)) {
     if (["name", "active"].includes(name) || value === "") continue;
     const term = document.createElement("dt"), text = document.createElement("dd");
     term.textContent = name;
-    text.textContent = typeof value === "string" ? value : JSON.stringify(value);
+    text.textContent = words(value);
     list.append(term, text);
   }
   box.append(head, list);

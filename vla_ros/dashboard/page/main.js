@@ -1,18 +1,21 @@
 /** The page: what comes in is shown, what is pressed is asked. @module */
 import { ask, Refused, wire } from "./ask.js";
 import { View } from "./cameras.js";
+import { Episodes } from "./episodes.js";
 import { Link } from "./link.js";
 import { LEVELS, prepend, showPolicies, Timeline } from "./lists.js";
 import { Pad } from "./pad.js";
-import { Plots, samples } from "./plots.js";
+import { number, Plots, samples } from "./plots.js";
+import { readings, Recorder } from "./recorder.js";
 
 const at = (id) => document.getElementById(id);
 const OLD = 1000, HISTORY = "vla_ros.history";
-const state = { page: null, views: [], link: null, snapshot: null, plots: null, timeline: new Timeline(at("timeline")), told: { verdicts: 0, log: 0 } };
+const state = { page: null, views: [], link: null, snapshot: null, plots: null, recorder: null, episodes: null, pressed: 0, timeline: new Timeline(at("timeline")), told: { verdicts: 0, log: 0 } };
 
 function say(text, level = 0) {
   at("answer").textContent = text;
   at("answer").className = LEVELS[level];
+  at("answer").hidden = !text;
 }
 
 async function wish(name, body) {
@@ -24,7 +27,8 @@ async function wish(name, body) {
 }
 
 /** Stop is asked again until somebody has heard it: a lost packet must not cost a collision. */
-async function stop() {
+async function stop(event) {
+  state.pressed = Date.now() - (event ? performance.now() - event.timeStamp : 0);
   for (let attempt = 0; attempt < 5; attempt++) {
     try {
       say((await ask("POST", "/api/stop")).text, 1);
@@ -41,12 +45,33 @@ function show(snapshot) {
   const { arm, policy } = snapshot, mode = arm?.values.mode ?? "NONE";
   state.snapshot = snapshot;
   at("mode").textContent = mode;
-  at("mode").className = `badge ${arm ? LEVELS[arm.level] : "bad"}`;
+  document.querySelector("header").dataset.mode = mode;
   at("verdict").textContent = arm?.message ?? "the arm node is not heard";
+  at("verdict").className = arm ? LEVELS[arm.level] : "bad";
+  at("enable").classList.toggle("next", mode === "DISARMED");
+  at("reset").classList.toggle("next", mode === "STOPPED");
+  readings(at("readings"), measured(snapshot));
+  state.recorder.show(snapshot.recorder);
+  state.episodes.follow(snapshot.recorder);
   at("current").textContent = policy?.values.instruction || "no instruction";
   at("thought").textContent = policy?.message ?? "";
-  for (const view of state.views) view.path = snapshot.paths[view.name] ?? [];
+  for (const view of state.views) {
+    const lost = snapshot.recorder?.values[`${view.name}_lost`];
+    view.path = snapshot.paths[view.name] ?? [];
+    view.lost = lost === undefined ? "" : ` · ${lost} lost`;
+  }
   state.plots.add(performance.now() / 1000, samples(snapshot, state.page.caps));
+}
+
+/** What the arm does, as texts with their units. */
+function measured({ arm, motion, command, latency }) {
+  const values = arm?.values ?? {}, fixed = (value, digits, unit) => value == null ? "–" : `${value.toFixed(digits)} ${unit}`;
+  const [x, y, z] = (motion?.position ?? [null, null, null]).map((value) => value == null ? null : 1000 * value);
+  return {
+    "tool x": fixed(x, 0, "mm"), "tool y": fixed(y, 0, "mm"), "tool z": fixed(z, 0, "mm"),
+    speed: fixed(command && 1000 * command.speed, 0, "mm/s"), gripper: fixed(motion?.gripper == null ? null : 100 * motion.gripper, 0, "% closed"), missed: values.missed ?? "–",
+    "chunk age": fixed(number(values.chunk_age_ms), 0, "ms"), "feedback age": fixed(number(values.feedback_age_ms), 1, "ms"), "light to motion": fixed(latency.motion_p50_ms, 0, "ms"),
+  };
 }
 
 function hear(text) {
@@ -111,15 +136,16 @@ function permit() {
 }
 
 function listen() {
-  at("stop").addEventListener("pointerdown", (event) => { event.preventDefault(); stop(); });
-  at("stop").addEventListener("click", (event) => event.detail || stop());  // Enter, a screen reader, a voice: no pointer
+  at("stop").addEventListener("pointerdown", (event) => { event.preventDefault(); stop(event); });
+  at("stop").addEventListener("click", (event) => event.detail || stop(event));  // Enter, a screen reader, a voice: no pointer
   addEventListener("keydown", (event) => {
     if (event.code !== "Space" || event.target.matches("input:not([type=checkbox]):not([type=range]), textarea")) return;
     event.preventDefault();
-    if (!event.repeat) stop();
+    if (!event.repeat) stop(event);
   }, true);
   addEventListener("keyup", (event) => event.code === "Space" && event.target.matches("button, summary") && event.preventDefault(), true);
   at("say").onsubmit = (event) => { event.preventDefault(); instruct(at("instruction").value.trim()); };
+  at("calm").onchange = () => at("log").classList.toggle("calm", at("calm").checked);
   at("idle").onclick = () => instruct("");
   for (const name of ["enable", "disable", "reset"]) at(name).onclick = () => wish(name);
   at("login").onsubmit = async (event) => {
@@ -132,7 +158,12 @@ async function enter() {
   try {
     state.page = await ask("GET", "/api/page");
   } catch (error) {
-    if (error.status === 401) { at("login").hidden = false; at("link").textContent = "token needed"; return; }
+    if (error.status === 401) {
+      at("login").hidden = false;
+      at("link").textContent = "token needed";
+      at("token").focus();
+      return;
+    }
     say("the service does not answer", 2);
     setTimeout(enter, 1000);
     return;
@@ -142,10 +173,13 @@ async function enter() {
 
 function open() {
   const { page } = state;
+  document.querySelector("main").hidden = false;
   at("robot").textContent = `${page.robot} · ${page.version}`;
   state.plots = new Plots(at("plots"));
   state.views = Object.entries(page.cameras).map(([name, shape]) => new View(name, shape, at("views")));
-  new Pad({ pad: at("pad"), share: at("share"), tool: at("toolframe"), state: at("padstate") });
+  new Pad({ pad: at("pad"), share: at("share"), tool: at("toolframe"), typing: at("typing"), state: at("padstate") });
+  state.recorder = new Recorder(at, { press: (event) => wish(`recorder/${event}`), may: () => page.scopes.includes("record") });
+  state.episodes = new Episodes(at);
   state.link = new Link(wire("/api/telemetry"), { hear });
   offer();
   ask("GET", "/api/policies").then((cards) => showPolicies(at("policies"), cards), (error) => say(error.message, 2));

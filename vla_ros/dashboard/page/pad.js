@@ -1,11 +1,13 @@
-/** Driving by hand: buttons that are held, and a gamepad with a clutch. Nothing is sent but while something is held. @module */
+/** Driving by hand: buttons or keys that are held, and a gamepad with a clutch. Nothing is sent but while something is held. @module */
 import { wire } from "./ask.js";
 import { Link } from "./link.js";
 
 const PERIOD = 50, CLUTCH = 5, DEAD = 0.12;
+/** Label, axis, sign, and the key that does it (those of `vla-ros teleop`): x forward, y left, z up. A number is where the fingers go. */
 const KEYS = [
-  ["+x", 0, 1], ["−x", 0, -1], ["+y", 1, 1], ["−y", 1, -1], ["up", 2, 1], ["down", 2, -1],
-  ["roll +", 3, 1], ["roll −", 3, -1], ["pitch +", 4, 1], ["pitch −", 4, -1], ["yaw +", 5, 1], ["yaw −", 5, -1],
+  ["turn left", 5, 1, "KeyQ"], ["forward", 0, 1, "KeyW"], ["turn right", 5, -1, "KeyE"], ["up", 2, 1, "KeyR"], ["open", 0, null, "KeyO"],
+  ["left", 1, 1, "KeyA"], ["back", 0, -1, "KeyS"], ["right", 1, -1, "KeyD"], ["down", 2, -1, "KeyF"], ["close", 1, null, "KeyC"],
+  ["roll +", 3, 1, "KeyL"], ["roll −", 3, -1, "KeyJ"], ["pitch +", 4, 1, "KeyI"], ["pitch −", 4, -1, "KeyK"],
 ];
 
 /** The six shares that held keys ([axis, sign] each) make. */
@@ -24,40 +26,48 @@ export function gamepadShares(pad, share) {
 }
 
 export class Pad {
-  constructor({ pad, share, tool, state }) {
-    Object.assign(this, { share, tool, state });
+  constructor({ pad, share, tool, typing, state }) {
+    Object.assign(this, { share, tool, typing, state });
     this.held = new Map();
+    this.byKey = new Map();
     this.gripper = null;
     this.driving = false;
-    for (const [label, axis, sign] of KEYS) this.key(pad, label, [axis, sign]);
-    this.fingers(pad, "open", 0);
-    this.fingers(pad, "close", 1);
+    for (const key of KEYS) this.key(pad, ...key);
     for (const event of ["blur", "pagehide"]) addEventListener(event, () => this.release());
     document.addEventListener("visibilitychange", () => document.hidden && this.release());
+    addEventListener("keydown", (event) => this.typed(event));
+    addEventListener("keyup", (event) => this.byKey.get(event.code)?.up());
+    typing.addEventListener("change", () => this.release());
     setInterval(() => this.beat(), PERIOD);
   }
 
-  key(parent, label, motion) {
+  /** A button: with a sign it moves along an axis; without, it moves the fingers, which goes with the clutch too. */
+  key(parent, label, axis, sign, code) {
     const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = label;
+    Object.assign(button, { type: "button", textContent: label });
     button.dataset.scope = "drive";
-    const down = (event) => { event.preventDefault(); this.held.set(button, motion); button.classList.add("held"); this.beat(); };
-    const up = () => { this.held.delete(button); button.classList.remove("held"); this.beat(); };
+    const down = (event) => {
+      event.preventDefault();
+      if (sign === null) this.gripper = axis;
+      this.held.set(button, sign === null ? [0, 0] : [axis, sign]);
+      button.classList.add("held");
+      this.beat();
+    };
+    const up = () => { if (this.held.delete(button)) { button.classList.remove("held"); this.beat(); } };
     button.addEventListener("pointerdown", (event) => { button.setPointerCapture(event.pointerId); down(event); });
     for (const name of ["pointerup", "pointercancel", "lostpointercapture", "blur"]) button.addEventListener(name, up);
     button.addEventListener("keydown", (event) => event.key === "Enter" && !event.repeat && down(event));
     button.addEventListener("keyup", (event) => event.key === "Enter" && up());
     button.addEventListener("contextmenu", (event) => event.preventDefault());
+    this.byKey.set(code, { button, down, up });
     parent.append(button);
   }
 
-  /** Opening and closing goes with the clutch too: while the button is held. */
-  fingers(parent, label, target) {
-    this.key(parent, label, [0, 0]);
-    const button = parent.lastChild;
-    button.addEventListener("pointerdown", () => { this.gripper = target; });
-    button.addEventListener("keydown", (event) => { if (event.key === "Enter") this.gripper = target; });
+  /** Letters drive only while "keys" is ticked, and never in a text field. */
+  typed(event) {
+    const meant = this.byKey.get(event.code);
+    if (!meant || !this.typing.checked || event.repeat || event.ctrlKey || event.altKey || event.metaKey || meant.button.disabled) return;
+    if (!event.target.matches("input:not([type=checkbox]):not([type=range]), textarea")) meant.down(event);
   }
 
   release() {

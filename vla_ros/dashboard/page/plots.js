@@ -47,9 +47,9 @@ export class Plots {
     const series = names.map((label, k) => ({ label, stroke: COLOURS[k], width: 1.5, value: (_, v) => v == null ? "–" : v.toPrecision(3) }));
     return new uPlot({
       title, width: 280, height: HEIGHT, legend: { live: true }, cursor: { y: false },
-      series: [{ label: "s", value: (_, v) => v == null ? "–" : v.toFixed(1) }, ...series],
-      scales: { x: { time: false }, y: range ? { range } : {} },
-      axes: [{ stroke: ink, grid, size: 28 }, { stroke: ink, grid, size: 48 }],
+      series: [{ label: "s" }, ...series],
+      scales: { x: { time: false, range: (chart, low, high) => [high - SPAN, high] }, y: range ? { range } : {} },
+      axes: [{ stroke: ink, grid, size: 26, values: (chart, at) => at.map((v) => Math.round(v - chart.data[0].at(-1))) }, { stroke: ink, grid, size: 46 }],
     }, data, holder);
   }
 
@@ -63,5 +63,10 @@ export class Plots {
     });
   }
 
-  draw() { this.charts.forEach((chart, k) => chart.setData(this.data[k])); }
+  draw() {
+    this.charts.forEach((chart, k) => {
+      chart.setData(this.data[k]);
+      if (chart.cursor.left < 0) chart.setLegend({ idx: this.data[k][0].length - 1 });  // the newest, unless one is pointed at
+    });
+  }
 }
