@@ -17,7 +17,8 @@ from vla_ros.networks.backbones.kosmos2 import PIXEL_MEAN, PIXEL_STD, PROMPT  # 
 from vla_ros.networks.backbones.kosmos2_graph import Kosmos2Graph, tail  # noqa: E402
 from vla_ros.networks.release_export import import_release  # noqa: E402
 from vla_ros.networks.release_facts import TEMPLATE  # noqa: E402
-from vla_ros.networks.released import ReleaseError, load_release  # noqa: E402
+from vla_ros.networks.release_file import ReleaseError  # noqa: E402
+from vla_ros.networks.released import load_release  # noqa: E402
 from vla_ros.networks.verify import VerificationError  # noqa: E402
 from vla_ros.policy.manifest import BundleError, load_manifest  # noqa: E402
 from vla_ros.policy.policy import load_policy  # noqa: E402
@@ -173,9 +174,19 @@ def test_facts_that_do_not_fit(fresh, edit, told):
     assert not (fresh / "bundle").exists()
 
 
+def test_a_frame_that_the_configuration_contradicts(fresh):
+    settings = json.loads((fresh / "config.json").read_text())
+    (fresh / "config.json").write_text(json.dumps(settings | {"tcp_rel": True}))
+    with pytest.raises(ReleaseError, match=r"action\.frame is base; the configuration's tcp_rel says tool"):
+        import_release(*parts(fresh), fresh / "facts.yaml", fresh / "bundle")
+
+
 def test_another_tokenizer_is_refused(fresh):
     make_tokenizer(start="[CLS]").save(str(fresh / "kosmos-2/tokenizer.json"))
     with pytest.raises(ReleaseError, match="<s> is piece None, the backbone's is 0: another tokenizer"):
+        import_release(*parts(fresh), fresh / "facts.yaml", fresh / "bundle")
+    (fresh / "kosmos-2/tokenizer.json").write_text("a page that was saved in its place")
+    with pytest.raises(ReleaseError, match=r"tokenizer\.json is no tokenizer .*Copy that of"):
         import_release(*parts(fresh), fresh / "facts.yaml", fresh / "bundle")
     (fresh / "kosmos-2/tokenizer.json").unlink()
     with pytest.raises(ReleaseError, match=r"tokenizer\.json is not there"):

@@ -13,7 +13,8 @@ pytest.importorskip("transformers")
 
 from vla_ros.networks.backbones.kosmos2 import Kosmos2Backbone, read_config  # noqa: E402
 from vla_ros.networks.parity import check_parity  # noqa: E402
-from vla_ros.networks.released import ReleaseError, load_release, read_weights  # noqa: E402
+from vla_ros.networks.release_file import ReleaseError, read_checkpoint  # noqa: E402
+from vla_ros.networks.released import load_release  # noqa: E402
 
 FIXTURE = Path(__file__).parent / "kosmos_lstm_w8"
 PARITY = Path(__file__).resolve().parents[3] / "shared/parity"
@@ -102,12 +103,33 @@ def test_a_parity_that_is_lost_is_seen(folder):
         ({"fwd_pred_next_n": 5}, r"mlp\.6\.(weight|bias) is \(60"),
         ({"model": "paligemma"}, "only kosmos"),
         ({"window_size": "eight"}, "window_size is 'eight'.*int"),
-        ({"norm_action": False}, "norm_action"),
+        ({"window_size": 0}, "window_size is 0: it must be a whole number from 1 on"),
+        ({"act_head": {"hidden_size": True}}, "hidden_size is True"),
+        ({"norm_action": False}, "norm_action is False: only True"),
+        ({"regular_action": True}, "regular_action is True: only False"),
+        ({"use_mu_law": True}, "use_mu_law is True: only False"),
     ],
 )
 def test_a_configuration_that_is_not_the_checkpoints(folder, settings, told):
     change(folder, **settings)
     with pytest.raises(ReleaseError, match=told):
+        load(folder)
+
+
+def test_settings_that_were_saved_with_the_weights_must_be_those_of_the_configuration(folder):
+    """An LSTM has the same weights whatever its window: only what Lightning saved beside them can tell."""
+    content = torch.load(folder / "checkpoint.pt", weights_only=True)
+    saved = json.loads((folder / "config.json").read_text())
+    torch.save(content | {"hyper_parameters": {"configs": saved}}, folder / "checkpoint.pt")
+    assert load(folder)[1].window == 8
+    change(folder, window_size=16)
+    with pytest.raises(ReleaseError, match=r"window_size is 16, and .* was trained with 8 .*Name the configuration"):
+        load(folder)
+    change(folder, window_size=8, norm_max=1.0)
+    with pytest.raises(ReleaseError, match=r"norm_max is 1\.0, and .* was trained with 0\.65"):
+        load(folder)
+    change(folder, norm_max=0.65, act_head={"type": "GPTDecoder"})
+    with pytest.raises(ReleaseError, match=r"act_head\.type is 'GPTDecoder', and .* was trained with 'LSTMDecoder'"):
         load(folder)
 
 
@@ -154,27 +176,36 @@ class Code:
 def test_code_in_a_file_is_not_run(tmp_path, capsys):
     torch.save({"state_dict": {}, "callbacks": Code()}, tmp_path / "zip.pt")
     (tmp_path / "plain.pt").write_bytes(pickle.dumps({"state_dict": Code()}))
-    for name in ("zip.pt", "plain.pt"):
-        with pytest.raises(ReleaseError, match="never run here"):
-            read_weights(tmp_path / name)
+    for name, told in (("zip.pt", r"more than tensors, \S*print among it"), ("plain.pt", "no file of tensors")):
+        with pytest.raises(
+            ReleaseError, match=rf"{told}, and code in a file is never run here.*save its tensors alone"
+        ):
+            read_checkpoint(tmp_path / name)
     assert "must not run" not in capsys.readouterr().out
 
 
 def test_a_file_that_is_not_whole(tmp_path):
     (tmp_path / "half.pt").write_bytes((FIXTURE / "checkpoint.pt").read_bytes()[:100_000])
     (tmp_path / "empty.pt").write_bytes(b"")
-    for name in ("half.pt", "empty.pt"):
-        with pytest.raises(ReleaseError, match="copy it again"):
-            read_weights(tmp_path / name)
+    (tmp_path / "text.pt").write_text("version https://git-lfs.github.com/spec/v1")
+    for name in ("half.pt", "empty.pt", "text.pt"):
+        with pytest.raises(ReleaseError, match="opy it again"):
+            read_checkpoint(tmp_path / name)
     with pytest.raises(ReleaseError, match="not there"):
-        read_weights(tmp_path / "none.pt")
+        read_checkpoint(tmp_path / "none.pt")
+    torch.save({"state_dict": {"model.action_token": 3}}, tmp_path / "odd.pt")
+    with pytest.raises(ReleaseError, match=r"model\.action_token in its state_dict is a int, no tensor"):
+        read_checkpoint(tmp_path / "odd.pt")
     torch.save({"weights": {}}, tmp_path / "other.pt")
     with pytest.raises(ReleaseError, match="no state_dict"):
-        read_weights(tmp_path / "other.pt")
+        read_checkpoint(tmp_path / "other.pt")
 
 
 def test_a_folder_without_the_backbone_or_the_tensors(folder, tmp_path):
     (folder / "kosmos-2/config.json").rename(tmp_path / "away.json")
+    with pytest.raises(ReleaseError, match=r"no config\.json of KosMos-2"):
+        load(folder)
+    (folder / "kosmos-2/config.json").write_text('{"text_config": {"embed_dim": "wide"}}')
     with pytest.raises(ReleaseError, match=r"no config\.json of KosMos-2"):
         load(folder)
     (tmp_path / "away.json").rename(folder / "kosmos-2/config.json")

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vla_ros.networks.released import Family, ReleaseError, load_release
+from vla_ros.networks.release_file import ReleaseError
+from vla_ros.networks.released import Family, load_release
 
 TOLERANCE = 1e-4
 """Largest error, as a share of the tensor's largest magnitude; and least change of a control."""

@@ -43,7 +43,7 @@ def run_import(options: argparse.Namespace) -> int:
 
     from vla_ros.networks.cli import table
     from vla_ros.networks.release_export import import_release
-    from vla_ros.networks.released import ReleaseError
+    from vla_ros.networks.release_file import ReleaseError
     from vla_ros.networks.verify import VerificationError
 
     console = Console()
@@ -72,7 +72,7 @@ def run_parity(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from vla_ros.networks.parity import check_parity
-    from vla_ros.networks.released import ReleaseError
+    from vla_ros.networks.release_file import ReleaseError
 
     try:
         found = check_parity(options.folder, options.attention)

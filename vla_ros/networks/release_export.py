@@ -19,13 +19,15 @@ from vla_ros.networks.backbones.kosmos2_graph import Kosmos2Graph, positions, ta
 from vla_ros.networks.graphs import TYPES, Precision, write_graph
 from vla_ros.networks.heads.family import ARM, Head
 from vla_ros.networks.release_facts import ReleaseFacts, read_facts
-from vla_ros.networks.released import Family, Release, ReleaseError, load_release
+from vla_ros.networks.release_file import ReleaseError
+from vla_ros.networks.released import Family, Release, load_release
 from vla_ros.networks.verify import VerificationError, verify
 from vla_ros.policy import tail as text
 from vla_ros.policy.manifest import Action, Camera, Chunk, Graph, History, Manifest, Words, save_manifest, sha256
 from vla_ros.policy.manifest import Tensor as Input
 
 TOKENIZER = "tokenizer.json"
+_COPY = "Copy that of microsoft/kosmos-2-patch14-224"
 AGREEMENT = 1e-4
 """Largest difference between the graph's feature and the network's, as a share of its magnitude, in fp32."""
 
@@ -112,16 +114,21 @@ def _tokenizer(backbone: Path, eye: Kosmos2Backbone) -> Path:
     """The tokenizer's file, which must belong to the backbone. Raises ReleaseError."""
     path = backbone / TOKENIZER
     if not path.is_file():
-        raise ReleaseError(f"{path} is not there: copy it from microsoft/kosmos-2-patch14-224")
-    tokenizer, config = Tokenizer.from_file(str(path)), eye.backbone.config.text_config
-    if tokenizer.get_vocab_size() > config.vocab_size:
+        raise ReleaseError(f"{path} is not there. {_COPY}")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises nothing more exact
+        raise ReleaseError(f"{path} is no tokenizer ({error}). {_COPY}") from None
+    config = eye.backbone.config.text_config
+    count = tokenizer.get_vocab_size()
+    if count > config.vocab_size:
         raise ReleaseError(
-            f"{path} has {tokenizer.get_vocab_size()} pieces, the checkpoint has rows for {config.vocab_size}: another tokenizer"
+            f"{path} has {count} pieces, the checkpoint has rows for {config.vocab_size}: another tokenizer. {_COPY}"
         )
     for name, number in ((text.START, config.bos_token_id), (text.END, config.eos_token_id)):
         if tokenizer.token_to_id(name) != number:
             raise ReleaseError(
-                f"{path}: {name} is piece {tokenizer.token_to_id(name)}, the backbone's is {number}: another tokenizer"
+                f"{path}: {name} is piece {tokenizer.token_to_id(name)}, the backbone's is {number}: another tokenizer. {_COPY}"
             )
     if tokenizer.token_to_id("<grounding>") is None:
         raise ReleaseError(

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vla_ros.networks.released import Release, ReleaseError
+from vla_ros.networks.release_file import ReleaseError
+from vla_ros.networks.released import Release
 from vla_ros.policy.codec import Codec, Gripper, Range, Stages
 from vla_ros.policy.manifest import Robot
 
@@ -105,6 +106,8 @@ def read_facts(path: Path | None, release: Release) -> ReleaseFacts:
         raise ReleaseError(
             f"{path}: {len(facts.cameras)} cameras; the configuration's use_hand_rgb says {release.cameras}"
         )
+    if release.settings.get("tcp_rel") is True and facts.action.frame != "tool":
+        raise ReleaseError(f"{path}: action.frame is {facts.action.frame}; the configuration's tcp_rel says tool")
     if facts.execute > release.chunk:
         raise ReleaseError(f"{path}: execute is {facts.execute}, a chunk of this policy has {release.chunk} actions")
     return facts

@@ -11,8 +11,8 @@ missing or left over is an error.
 from __future__ import annotations
 
 import json
-import pickle
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,18 @@ from torch import Tensor, nn
 
 from vla_ros.networks.backbones.kosmos2 import Kosmos2Backbone, read_config
 from vla_ros.networks.heads.family import Head, HeadConfig, build_head
+from vla_ros.networks.release_file import Checkpoint, ReleaseError, first_line, read_checkpoint
 
 KINDS = {"LSTMDecoder": "lstm", "GPTDecoder": "gpt", "FCDecoder": "mlp"}
 """Names of the heads in a training configuration."""
 _UNUSED = re.compile(r"(act_head\.gpt\.h\.\d+\.attn\.(bias|masked_bias)|backbone\.text_model\.lm_head\.weight)")
 """GPT-2's mask, which is no weight, and the language-model head, which is not computed."""
+_FIXED = {"norm_action": True, "regular_action": False, "use_mu_law": False}
+"""What these settings must be, and are where they are not given: an action's numbers mean something else otherwise."""
+_SAVED = ("model", "window_size", "fwd_pred_next_n", "use_hand_rgb", "norm_action", "norm_min", "norm_max", "tcp_rel")
+_SAVED_HEAD = ("type", "hidden_size", "action_space", "history_type", "latent", "down_sample")
+"""Settings that are compared with those saved in the checkpoint: no weight tells the window of an LSTM, or an action's range."""
 _LISTED = 12
-
-
-class ReleaseError(Exception):
-    """A checkpoint that cannot be used. The text names the file, the key, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,14 @@ def read_release(path: Path) -> Release:
     for key, wanted in {"latent": 1, "down_sample": "none", "action_dim": 7, "history_type": "post"}.items():
         if head.get(key, wanted) != wanted:
             raise ReleaseError(f"{path}: act_head.{key} is {head[key]!r}: only {wanted!r} can be imported so far")
-    if settings.get("norm_action") is not True:
-        raise ReleaseError(f"{path}: norm_action is not true: the unit of its actions is not known")
+    for key, value in _FIXED.items():
+        if settings.get(key, False) is not value:
+            raise ReleaseError(f"{path}: {key} is {settings.get(key)!r}: only {value!r} can be imported so far")
     return Release(
         KINDS[kind],
-        _get(head, path, "hidden_size", int),
-        _get(settings, path, "window_size", int),  # the head's own values are overwritten by these
-        _get(settings, path, "fwd_pred_next_n", int),
+        _count(head, path, "hidden_size"),
+        _count(settings, path, "window_size"),  # the head's own values are overwritten by these
+        _count(settings, path, "fwd_pred_next_n"),
         2 if _get(settings, path, "use_hand_rgb", bool) else 1,
         settings,
     )
@@ -82,35 +85,31 @@ def load_release(checkpoint: Path, config: Path, backbone: Path, attention: str 
     """The network of a checkpoint, in fp32 and eval mode, and its configuration. Raises ReleaseError."""
     release = read_release(config)
     network = Family(*_blank(release, backbone, attention)).eval()
-    _fill(network, read_weights(checkpoint), checkpoint, release)
+    read = read_checkpoint(checkpoint)
+    _compare(release, read, checkpoint, config)
+    _fill(network, read.weights, checkpoint, release)
     return network, release
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by their name in the network; nothing in it is executed. Raises ReleaseError."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ReleaseError(f"{path} is not there: name the checkpoint (.pt)") from None
-    except pickle.UnpicklingError as error:
-        raise ReleaseError(
-            f"{path} holds more than tensors, and code in a file is never run here: {_first_line(error)}. "
-            "Save its state_dict alone, on a machine where you trust it"
-        ) from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ReleaseError(f"{path} is no whole checkpoint ({_first_line(error)}): copy it again") from None
-    found = content.get("state_dict", content.get("model_state_dict")) if isinstance(content, dict) else None
-    if not isinstance(found, dict):
-        raise ReleaseError(f"{path} has no state_dict: it is not a checkpoint as RoboVLMs releases them")
-    return {key.removeprefix("module.").removeprefix("model."): value for key, value in found.items()}
+def _compare(release: Release, read: Checkpoint, checkpoint: Path, config: Path) -> None:
+    """Raises ReleaseError where the checkpoint was saved with other settings than those of the configuration."""
+    ours, theirs = release.settings["act_head"], read.settings.get("act_head") or {}
+    pairs = [(key, release.settings.get(key), read.settings.get(key)) for key in _SAVED]
+    pairs += [(f"act_head.{key}", ours.get(key), theirs.get(key)) for key in _SAVED_HEAD]
+    for key, given, saved in pairs:
+        if None not in (given, saved) and given != saved:
+            raise ReleaseError(
+                f"{config}: {key} is {given!r}, and {checkpoint} was trained with {saved!r} (its hyper_parameters). "
+                "Name the configuration of this checkpoint."
+            )
 
 
 def _blank(release: Release, backbone: Path, attention: str) -> tuple[Kosmos2Backbone, Head]:
     try:
         eye = Kosmos2Backbone(read_config(backbone), attention)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # what transformers raises for a value of another type has no base class of its own
         raise ReleaseError(
-            f"{backbone}: no config.json of KosMos-2 there ({_first_line(error)}): name a folder with the files of "
+            f"{backbone}: no config.json of KosMos-2 there ({first_line(error)}): name a folder with the files of "
             "microsoft/kosmos-2-patch14-224"
         ) from None
     config = HeadConfig(
@@ -119,7 +118,7 @@ def _blank(release: Release, backbone: Path, attention: str) -> tuple[Kosmos2Bac
     return eye, build_head(config)
 
 
-def _fill(network: Family, weights: dict[str, Tensor], path: Path, release: Release) -> None:
+def _fill(network: Family, weights: Mapping[str, Tensor], path: Path, release: Release) -> None:
     """Put the weights in. Raises ReleaseError unless they are exactly those that the network has, and finite."""
     wanted = _named(network)
     given = {key: value for key, value in weights.items() if not _UNUSED.fullmatch(key)}
@@ -173,5 +172,8 @@ def _get(settings: dict[str, Any], path: Path, key: str, kind: type) -> Any:
     return value
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _count(settings: dict[str, Any], path: Path, key: str) -> int:
+    value = _get(settings, path, key, int)
+    if isinstance(value, bool) or value < 1:
+        raise ReleaseError(f"{path}: {key} is {value!r}: it must be a whole number from 1 on")
+    return int(value)

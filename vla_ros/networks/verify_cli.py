@@ -68,7 +68,7 @@ def run_quantise(options: argparse.Namespace) -> int:
 
 
 def _reported(command: Callable[[], None]) -> int:
-    from vla_ros.networks.released import ReleaseError
+    from vla_ros.networks.release_file import ReleaseError
     from vla_ros.networks.verify import VerificationError
 
     try:
