@@ -11,6 +11,7 @@ from vla_ros.clock import MILLISECOND, SECOND, VirtualClock
 from vla_ros.kinematics import HOME
 from vla_ros.motion import blocks
 from vla_ros.motion.cycle import Requests
+from vla_ros.motion.guard import Notice
 from vla_ros.motion.servo import Mailbox, Servo
 from vla_ros.shared import PLACES, Block
 from vla_ros.values import Mode, Trace, Verdict
@@ -302,6 +303,19 @@ def test_a_stop_while_disarmed_reaches_the_arm(shop):
     shop.node.ask("stop")
     shop.cycles(5)
     assert shop.device.names() == ["stop", "stop"]
+
+
+def test_nothing_is_enabled_that_the_watchdog_could_not_stop(shop):
+    watchdog = Notice(shop.runtime)
+    watchdog.tell(shop.clock.now(), "no answer within 50 ms")
+    shop.cycle()
+    shop.node.ask("enable")
+    status = shop.cycle()
+    assert shop.mode() is Mode.DISARMED
+    assert "the watchdog cannot stop the arm: no answer within 50 ms" in status["obstacles"].decode()
+    watchdog.tell(shop.clock.now(), "")
+    shop.enable()
+    watchdog.close()
 
 
 def test_a_new_servo_inherits_a_stop_and_one_reset_leaves_it(shop):

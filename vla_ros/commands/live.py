@@ -33,6 +33,9 @@ class Live:
     client: Client
 
 
+_LATCHED = ("DISARMED", "STOPPED")
+
+
 def enable(client: Client, seconds: float = READY) -> None:
     """Enable the arm, again until nothing is in the way. Raises CommandError with the obstacle where it stays."""
     obstacle = ""
@@ -46,6 +49,7 @@ def enable(client: Client, seconds: float = READY) -> None:
 
     if not retry(client, enabled, seconds):
         raise CommandError(f"the arm cannot be enabled: {obstacle}")
+    client.wait(lambda: client.arm.values.get("mode") not in _LATCHED, 1.0)  # its status comes behind the answer
 
 
 def retry(client: Client, attempt: Callable[[], bool], seconds: float, pause: float = 0.2) -> bool:

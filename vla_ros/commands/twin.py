@@ -49,6 +49,7 @@ def run_twin(options: argparse.Namespace) -> int:
     config = load(*(options.config or ["twin"]), overrides=overrides(options))
     clock, runtime = MonotonicClock(), folder(config)
     sys.setswitchinterval(process.SWITCH)
+    process.be_on_time(config)
     try:
         held = lock(runtime)
         robot = process.TwinProcess(config, runtime, config.twin.seed, clock)

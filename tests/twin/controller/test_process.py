@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -56,6 +57,18 @@ def test_only_kortex_moves_the_arm_of_the_process(runtime):
         client.call("Base.ApplyEmergencyStop")
         wait_for(lambda: "EMERGENCY_STOP" in direct.read(clock.now()).fault)
         direct.close()
+
+
+def test_a_controller_runs_just_behind_the_servo_where_that_is_permitted(runtime):
+    """Its answers are an arm's, which is a computer of its own; the twin that is met directly is no such thing."""
+    code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))"
+    if subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("SCHED_FIFO is not permitted here")
+    for overrides, scheduler in ((kortex_overrides([]), os.SCHED_FIFO), (["servo.priority=60"], os.SCHED_OTHER)):
+        with process(runtime, *options(overrides)) as twin:
+            threads = [int(task.name) for task in Path(f"/proc/{twin.pid}/task").iterdir()]
+            assert {os.sched_getscheduler(thread) for thread in threads} == {scheduler}
+            assert load(overrides=overrides).servo.priority > os.sched_getparam(twin.pid).sched_priority
 
 
 def test_a_new_episode_drops_what_was_commanded_and_keeps_the_session(runtime):
