@@ -1,10 +1,10 @@
-# `make help` lists what this does. Everything is installed in .venv (and .venv-kinect), and nothing outside the checkout is written.
+# `make help` lists what this does. Everything is installed in .venv (and .venv-kinect, .venv-lerobot), and nothing outside the checkout is written.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help env env-test env-kinect demo policy test lint format clean lock same-ros
+.PHONY: help env env-test env-kinect env-lerobot demo policy test lint format clean lock same-ros
 
 PYTHON ?= python3
 TORCH ?= 2.13.0# the version to test with; 0 leaves torch out, and with it networks/ and training/
@@ -12,6 +12,7 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 KINECT := .venv-kinect
+LEROBOT := .venv-lerobot
 export OMP_NUM_THREADS ?= 1
 export PIP_CACHE_DIR ?= $(CURDIR)/build/cache/pip
 export UV_CACHE_DIR ?= $(CURDIR)/build/cache/uv
@@ -31,6 +32,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 FROM_LOCK := install --require-hashes --no-deps --no-build-isolation --use-pep517
 LOCKED := $(PIP) $(FROM_LOCK)
 KINECT_PIP := $(KINECT)/bin/python -m pip --disable-pip-version-check
+LEROBOT_PIP := $(LEROBOT)/bin/python -m pip --disable-pip-version-check
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +42,8 @@ env: $(VENV)/.installed ## create .venv with all that the demo and the service n
 env-test: $(VENV)/.installed-test ## add what the tests and training need to .venv
 
 env-kinect: $(KINECT)/.installed ## create .venv-kinect, where the Azure Kinect's camera node runs (docs/cameras.md)
+
+env-lerobot: $(LEROBOT)/.installed ## create .venv-lerobot, with which the tests read our datasets as LeRobot itself does
 
 demo: env ## run the service in the twin
 	$(BIN)/vla-ros demo
@@ -65,7 +69,7 @@ format: env-test ## correct the style
 	$(BIN)/ruff format .
 
 clean: ## remove .venv and everything that was built
-	rm -rf $(VENV) $(KINECT) build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(KINECT) $(LEROBOT) build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || {
@@ -114,6 +118,11 @@ $(VENV)/.installed-test: $(VENV)/.installed requirements/test.lock requirements/
 	else
 		echo "== no $(KINECT), and the tests of the Azure Kinect are left out: $$lacks"
 	fi
+	if [ "$(TORCH)" != 0 ]; then
+		$(MAKE) --no-print-directory env-lerobot || echo "== $(LEROBOT) could not be made: the tests with LeRobot itself are left out"
+	else
+		echo "== no $(LEROBOT), and the tests with LeRobot itself are left out: it needs torch (TORCH=0)"
+	fi
 	touch $@
 
 # The SDK of the Azure Kinect is built for numpy 1: an environment of its own, with what its camera node needs and nothing else.
@@ -135,6 +144,16 @@ $(KINECT)/.installed: $(VENV)/.created requirements/kinect.lock requirements/ros
 	$(KINECT_PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
+# LeRobot holds back numpy, PyAV and more, and pulls in torch's CUDA: an environment of its own, with what its datasets import and nothing else.
+# Its torchvision asks for an older torch; the tests get along with ours.
+$(LEROBOT)/.installed: requirements/lerobot.lock | $(VENV)/.created
+	@if [ "$(TORCH)" = 0 ]; then echo "$(LEROBOT) cannot be made: LeRobot needs torch, and TORCH is 0" >&2; exit 1; fi
+	echo "== $(LEROBOT), for the tests with LeRobot itself (about 140 MB to download, and torch)"
+	[ -x $(LEROBOT)/bin/python ] || $(PYTHON) -m venv $(LEROBOT)
+	$(LEROBOT_PIP) $(FROM_LOCK) -r requirements/lerobot.lock
+	$(LEROBOT_PIP) install --no-warn-conflicts "torch==$(TORCH)"
+	touch $@
+
 # uv resolves for every Python and platform at once. No index is named in what it writes.
 UV := build/lock-venv/bin/uv
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-header \
@@ -149,3 +168,4 @@ lock: ## resolve the requirements again and write the locks
 	$(COMPILE) -c requirements/demo.lock -c requirements/train.lock -c requirements/ros-jazzy.in \
 		--extra test pyproject.toml requirements/demo.in -o requirements/test.lock
 	$(COMPILE) -c requirements/ros-jazzy.in requirements/kinect.in -o requirements/kinect.lock
+	$(COMPILE) --override requirements/lerobot.without requirements/lerobot.in -o requirements/lerobot.lock

@@ -9,14 +9,15 @@ from PIL import Image as Picture
 from vla_ros import cli
 from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.episodes import edit
-from vla_ros.episodes.beside import LOG, NOTES
 from vla_ros.episodes.check import check
-from vla_ros.episodes.edit import cut, parts, rewrite, select
+from vla_ros.episodes.edit import cut, rewrite, select
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
+from vla_ros.episodes.parts import LOG, parts
 from vla_ros.episodes.reader import DatasetReader
+from vla_ros.episodes.scribe import NOTES
 
-from .test_scribe import coded, decoded
+from .bars import coded, decoded
 
 FPS, SHAPE, CAMERA = 10, (40, 80, 3), "observation.images.static"
 FEATURES = {
@@ -194,6 +195,8 @@ def test_the_commands(three, tmp_path, capsys):
     assert [e.length for e in DatasetReader(tmp_path / "less").episodes] == [20, 25]
     assert cli.main(["episodes", "merge", data, str(tmp_path / "less"), "--output", str(tmp_path / "all")]) == 0
     assert len(DatasetReader(tmp_path / "all").episodes) == 5
+    assert (tmp_path / "all" / NOTES.format(4)).read_text() == "of 2"
+    assert (tmp_path / "all" / LOG.format(4)).read_text() == "of 2"
     three.video_file(1, CAMERA).write_bytes(b"no video")
     assert cli.main(["episodes", "check", data]) == 1
     capsys.readouterr()

@@ -21,7 +21,8 @@ from vla_ros.episodes.recorder import Begin, Commit, End
 from vla_ros.episodes.scribe import Scribe
 from vla_ros.episodes.video import VideoEncoder
 
-from .test_scribe import CONFIG, FPS, decoded, sample
+from .bars import decoded
+from .test_scribe import CONFIG, FPS, sample
 
 FRAMES, FAILED = 6, 3
 

@@ -10,36 +10,22 @@ from hypothesis import strategies as st
 from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.config import load
 from vla_ros.episodes import rows, scribe
-from vla_ros.episodes.beside import NOTES
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.memory import Memory, unpacked
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.episodes.recorder import Begin, Commit, Discard, End, Keep
 from vla_ros.episodes.rows import Rows, Sample
-from vla_ros.episodes.scribe import Desk, Scribe
+from vla_ros.episodes.scribe import NOTES, Desk, Scribe
 from vla_ros.geometry import Pose
 from vla_ros.kinematics import TOOL_DOWN
 from vla_ros.values import Mode, Verdict
 
+from .bars import coded, decoded
+
 CONFIG = load("twin")
 FPS = 30
 PERIOD = SECOND / FPS
-BITS, CELL = 12, 6
-
-
-def coded(number, shape):
-    """A picture with a bar code of its number: BITS cells of CELL pixels along the top."""
-    image = np.full((*shape, 3), 90, np.uint8)
-    for bit in range(BITS):
-        image[:CELL, bit * CELL : (bit + 1) * CELL] = 255 * (number >> bit & 1)
-    return image
-
-
-def decoded(image):
-    """The number in a picture that has been through an encoder."""
-    cells = [image[1 : CELL - 1, bit * CELL + 1 : (bit + 1) * CELL - 1].mean() > 127 for bit in range(BITS)]
-    return sum(int(on) << bit for bit, on in enumerate(cells))
 
 
 def sample(number, moment=None, mode=Mode.TELEOP, x=0.0):

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from vla_ros.episodes import layout
-from vla_ros.episodes.beside import along
-from vla_ros.episodes.catalogue import Catalogue, Columns, Videos, episode_rows, stats_of_row
+from vla_ros.episodes.catalogue import Catalogue
 from vla_ros.episodes.layout import DatasetError, Feature
 from vla_ros.episodes.lock import Lock
-from vla_ros.episodes.reader import DatasetReader, Episode
+from vla_ros.episodes.parts import Source, parts
+from vla_ros.episodes.reader import DatasetReader
 
 
 def merge(shards: Sequence[str | Path], output: str | Path) -> int:
     """Copy the episodes of datasets with equal features, fps and robot into a new one, in the order given.
 
-    Videos are copied as they are, and so is what lies beside an episode. The new dataset has no episodes until all are in it.
-    Returns their number.
-    Raises DatasetError if a shard is damaged or differs from the first, or if `output` has episodes.
+    Videos are copied as they are, and what lies beside an episode goes along. The new dataset has no episodes until all are in it.
+    Returns their number. Raises DatasetError if a shard is damaged or differs from the first, or if `output` has episodes.
     """
     readers = [DatasetReader(shard) for shard in shards]
     if not readers:
@@ -33,8 +30,9 @@ def merge(shards: Sequence[str | Path], output: str | Path) -> int:
         for reader in readers:
             catalogue.check(reader.info)
         for reader in readers:
-            for episode, (task, columns, videos) in enumerate(_episodes(reader, scratch)):
-                along(reader.path, Path(output), episode, catalogue.store(task, columns, videos))
+            holds = Source(reader)
+            for part in parts(reader):
+                holds.along(part, Path(output), catalogue.store(*holds.content(part, scratch)))
         catalogue.publish()
     finally:
         lock.release()
@@ -53,26 +51,13 @@ def new_catalogue(output: Path, like: DatasetReader) -> Catalogue:
 
 def _feature(entry: dict) -> Feature:
     """The inverse of `layout.feature_entry`, but for the quality of videos, which info.json does not tell."""
-    names = None if entry["names"] is None else tuple(entry["names"])
-    feature = Feature(entry["dtype"], tuple(entry["shape"]), names)
+    feature = Feature(entry["dtype"], tuple(entry["shape"]), names_of(entry))
     return feature._replace(pix_fmt=entry["info"]["video.pix_fmt"]) if feature.is_video else feature
 
 
-def _episodes(reader: DatasetReader, scratch: Path) -> Iterator[tuple[str, Columns, Videos]]:
-    names = reader.info["features"].keys() - {*reader.cameras, *layout.INDEX_FEATURES}
-    whole = {name: reader.column(name) for name in reader.info["features"] if name in names}
-    rows = episode_rows(reader.path, len(reader.episodes))
-    for episode, row in zip(reader.episodes, rows, strict=True):
-        stats = stats_of_row(row)
-        copies = {name: (_copy(reader, episode, name, scratch), stats[name]) for name in reader.cameras}
-        yield episode.task, {name: _part(column, episode) for name, column in whole.items()}, copies
-
-
-def _part(column: np.ndarray, episode: Episode) -> np.ndarray:
-    return column[episode.start : episode.start + episode.length]
-
-
-def _copy(reader: DatasetReader, episode: Episode, camera: str, scratch: Path) -> Path:
-    target = scratch / f"{camera}.mp4"
-    shutil.copyfile(reader.video_file(episode.index, camera), target)
-    return target
+def names_of(entry: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The names of a column's elements; LeRobot may have them as {"motors": [name, …]}."""
+    names = entry.get("names")
+    if isinstance(names, dict):
+        names = [name for group in names.values() for name in group]
+    return None if names is None else tuple(names)

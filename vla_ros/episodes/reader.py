@@ -69,28 +69,25 @@ class DatasetReader:
 
     def video(self, episode: int, camera: str) -> Image:
         """All frames of an episode as one camera saw it, (length, H, W, 3)."""
-        path, row = self.video_file(episode, camera), self._rows[episode]
-        first = round(row[f"videos/{camera}/from_timestamp"] * self.info["fps"])
-        try:
-            frames = video.decode(path)[first : first + row["length"]]
-        except (OSError, ValueError, IndexError, av.FFmpegError) as error:
-            raise DatasetError(f"{path} cannot be read: {error}") from error
-        if len(frames) != row["length"]:
-            raise DatasetError(f"{path} has {len(frames)} frames and should have {row['length']}")
-        return frames
+        return np.stack(list(self.frames(episode, camera)))
 
     def frames(self, episode: int, camera: str) -> Iterator[Image]:
-        """The frames of an episode one by one, (H, W, 3) each: for those that are too long for the memory."""
-        path, row = self.video_file(episode, camera), self._rows[episode]
-        first, count = round(row[f"videos/{camera}/from_timestamp"] * self.info["fps"]), 0
+        """The frames of an episode (H, W, 3), one after the other. Raises DatasetError where some are missing."""
+        path, row, count = self.video_file(episode, camera), self._rows[episode], 0
         try:
-            for frame in islice(video.frames(path), first, first + row["length"]):
-                yield frame
+            for image in islice(video.frames(path, row[f"videos/{camera}/from_timestamp"]), row["length"]):
                 count += 1
+                yield image
         except (OSError, ValueError, IndexError, av.FFmpegError) as error:
             raise DatasetError(f"{path} cannot be read: {error}") from error
         if count != row["length"]:
-            raise DatasetError(f"{path} has {count} frames and should have {row['length']}")
+            raise DatasetError(f"{path} has {count} frames of episode {episode} and should have {row['length']}")
+
+    def alone(self, episode: int, camera: str) -> bool:
+        """Whether the mp4 that holds an episode holds no other: LeRobot itself puts several into one."""
+        keys = [f"videos/{camera}/{key}" for key in ("chunk_index", "file_index")]
+        places = [tuple(row[key] for key in keys) for row in self._rows]
+        return places.count(places[episode]) == 1
 
     def video_file(self, episode: int, camera: str) -> Path:
         """The mp4 that holds an episode. Raises DatasetError if there is no such episode or camera."""

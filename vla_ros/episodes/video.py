@@ -82,14 +82,14 @@ class VideoEncoder:
         self.close()
 
 
-def frames(path: Path) -> Iterator[Image]:
-    """The frames of a video one by one, (H, W, 3) each."""
+def frames(path: Path, start: float = 0.0) -> Iterator[Image]:
+    """The frames (H, W, 3) of a video from `start` s on, one after the other."""
     with av.open(str(path)) as container:
-        container.streams.video[0].codec_context.thread_count = 1
-        for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
-
-
-def decode(path: Path) -> Image:
-    """All frames of a video, (n, H, W, 3)."""
-    return np.stack(list(frames(path)))
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        half = 0.5 / float(stream.average_rate or 1)
+        if start > 0:
+            container.seek(int(start / stream.time_base), stream=stream)  # to the key frame before
+        for frame in container.decode(stream):
+            if (frame.time or 0.0) > start - half:
+                yield frame.to_ndarray(format="rgb24")

@@ -1,0 +1,80 @@
+"""What a dataset holds, in parts, as another dataset takes it: columns, videos, and what lies beside an episode."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from vla_ros.episodes import layout
+from vla_ros.episodes.catalogue import Columns, Videos, episode_rows, stats_of_row
+from vla_ros.episodes.layout import DatasetError
+from vla_ros.episodes.reader import DatasetReader
+from vla_ros.episodes.scribe import NOTES
+from vla_ros.episodes.statistics import ImageStats, Stats
+from vla_ros.episodes.video import VideoEncoder
+
+LOG = "mcap/episode-{:06d}.mcap"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Frames first … last - 1 of an episode."""
+
+    episode: int
+    first: int
+    last: int
+
+
+def parts(reader: DatasetReader, without: Sequence[int] = ()) -> list[Part]:
+    """Every episode whole, but for those. Raises DatasetError for one that is not there."""
+    unknown = sorted(set(without) - {episode.index for episode in reader.episodes})
+    if unknown:
+        raise DatasetError(f"{reader.path} has no episode {unknown[0]}: it has {len(reader.episodes)}")
+    return [Part(e.index, 0, e.length) for e in reader.episodes if e.index not in without]
+
+
+class Source:
+    """A dataset whose parts go into another one."""
+
+    def __init__(self, reader: DatasetReader) -> None:
+        """Read its columns. Raises DatasetError where they are damaged."""
+        self._reader = reader
+        names = [n for n in reader.info["features"] if n not in {*reader.cameras, *layout.INDEX_FEATURES}]
+        self._columns = {name: reader.column(name) for name in names}
+        self._rows = episode_rows(reader.path, len(reader.episodes))
+
+    def content(self, part: Part, scratch: Path) -> tuple[str, Columns, Videos]:
+        """Task, columns and videos of a part; the videos are new files in `scratch`."""
+        episode = self._reader.episodes[part.episode]
+        columns = {
+            name: column[episode.start + part.first : episode.start + part.last]
+            for name, column in self._columns.items()
+        }
+        return episode.task, columns, {name: self._video(part, name, scratch) for name in self._reader.cameras}
+
+    def along(self, part: Part, output: Path, index: int) -> None:
+        """Copy what lies beside an episode to where it is `index`."""
+        for name in (NOTES, LOG):
+            path = self._reader.path / name.format(part.episode)
+            if path.exists():
+                target = output / name.format(index)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+
+    def _video(self, part: Part, camera: str, scratch: Path) -> tuple[Path, Stats]:
+        """As it is where that is possible: an episode that is whole, and alone in its mp4. Otherwise it is encoded again."""
+        target, reader = scratch / f"{camera}.mp4", self._reader
+        feature, whole = reader.info["features"][camera], part.last - part.first == reader.episodes[part.episode].length
+        known = feature.get("info") or {}
+        if whole and reader.alone(part.episode, camera) and known.get("video.codec") == "h264":
+            shutil.copyfile(reader.video_file(part.episode, camera), target)
+            return target, stats_of_row(self._rows[part.episode])[camera]
+        shape, pix_fmt, pixels = tuple(feature["shape"]), known.get("video.pix_fmt", "yuv420p"), ImageStats()
+        with VideoEncoder(target, shape, reader.info["fps"], pix_fmt) as encoder:
+            for image in islice(reader.frames(part.episode, camera), part.first, part.last):
+                encoder.add(image)
+                pixels.add(image)
+        return target, pixels.result()
