@@ -69,7 +69,7 @@ class StageNode(Node):
         config = parameters.read(self)
         self.cameras = {name: Camera(self, name, camera) for name, camera in config.cameras.items()}
         self._number, self._period = 0, round(SECOND / config.cameras[config.reference_camera].rate)
-        self._began = self._now()
+        self._began, self._slot = self._now(), 0
         self._joints = self.create_publisher(JointState, "/joint_states", newest(reliable=False))
         self._tool = self.create_publisher(PoseStamped, "/arm/tool_pose", newest(reliable=False))
         self._command = self.create_publisher(TwistStamped, "/arm/command", newest(depth=10))
@@ -83,7 +83,8 @@ class StageNode(Node):
 
     def _look(self) -> None:
         """Exposed when it was due, as by a sensor's own clock, however late this is called."""
-        stamp = self._began + (self._now() - self._began) // self._period * self._period
+        self._slot = max(self._slot + 1, (self._now() - self._began) // self._period)
+        stamp = self._began + self._slot * self._period
         for camera in self.cameras.values():
             camera.show(self._number, stamp)
         self._number += 1
