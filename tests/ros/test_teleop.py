@@ -105,6 +105,23 @@ def test_a_press_calls_the_recorder(hand, ros):
     assert set(called) == {"success"}
 
 
+def test_a_press_waits_for_a_recorder_that_is_about_to_be_found(hand, ros):
+    called = []
+    hand.message = joy(down=())
+    hand.until(lambda: ros.nodes[-1]._device.read(0) is not None, "the pad")
+    hand.message = joy(down=(gamepad.Y,))
+    hand.until(lambda: "success" in ros.nodes[-1]._asked, "the press")
+    hand.message = joy(down=())
+
+    def answer(_, response):
+        called.append("success")
+        return response
+
+    ros.node("recorder").create_service(Trigger, "/recorder/success", answer)
+    hand.until(lambda: bool(called), "the service")
+    assert called == ["success"]
+
+
 def test_the_message_of_another_driver_ends_the_node_with_the_remedy(ros, hand):
     node = ros.nodes[-1]
     hand.message = Joy(axes=[0.0] * 8, buttons=[0] * 11)
