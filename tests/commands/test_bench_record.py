@@ -31,7 +31,7 @@ def test_memory_is_judged_behind_the_episodes_in_which_pools_fill():
 
 def test_the_document_says_what_was_kept_and_which_bounds_hold():
     found = Measured(
-        [0.3, 0.6], [40.0], [300.0], [], 120, 1, 0, 0, {"vla_ros": [RUN], "lerobot": [RUN | {"cpu_s": 8.0}]}
+        [0.3, 0.6], [40.0], [300.0], [], 120, 1, 0, 0, 0, {"vla_ros": [RUN], "lerobot": [RUN | {"cpu_s": 8.0}]}
     )
     bounds = {bound.name: bound.met for bound in bounds_of(found, argparse.Namespace())}
     assert bounds == {"recorder_cores": False, "missing_frames": False, "stop_to_ready_ms": True}

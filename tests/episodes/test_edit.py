@@ -9,13 +9,13 @@ from PIL import Image as Picture
 from vla_ros import cli
 from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.episodes import edit
-from vla_ros.episodes.beside import LOG, NOTES
 from vla_ros.episodes.check import check
 from vla_ros.episodes.edit import cut, rewrite, select
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.parts import parts
 from vla_ros.episodes.reader import DatasetReader
+from vla_ros.episodes.scribe import NOTES
 
 from .bars import coded, decoded
 

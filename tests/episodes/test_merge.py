@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from vla_ros.episodes import layout
-from vla_ros.episodes.beside import LOG, NOTES
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.merge import merge
+from vla_ros.episodes.parts import LOG
 from vla_ros.episodes.reader import DatasetReader
+from vla_ros.episodes.scribe import NOTES
 
 from .recordings import WRIST, opened, record
 

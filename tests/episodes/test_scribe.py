@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.config import load
 from vla_ros.episodes import rows, scribe
-from vla_ros.episodes.beside import NOTES
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.memory import Memory, unpacked
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.episodes.recorder import Begin, Commit, Discard, End, Keep
 from vla_ros.episodes.rows import Rows, Sample
-from vla_ros.episodes.scribe import Desk, Scribe
+from vla_ros.episodes.scribe import NOTES, Desk, Scribe
 from vla_ros.geometry import Pose
 from vla_ros.kinematics import TOOL_DOWN
 from vla_ros.values import Mode, Verdict

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from vla_ros.episodes import video
+from vla_ros.episodes.video import frames as decoded
 from vla_ros.evaluation import pictures
 from vla_ros.evaluation.pictures import (
     GREEN,
@@ -87,7 +87,7 @@ def test_a_video_plays_anywhere(tmp_path: Path, shape: tuple[int, int]):
     path = tmp_path / "demo.mp4"
     levels = (20, 120, 220)
     assert write_video(path, (np.full((*shape, 3), level, np.uint8) for level in levels), 25) == 3
-    frames = np.stack(list(video.frames(path)))
+    frames = np.stack(list(decoded(path)))
     assert frames.shape == (3, 80 + shape[0] % 2 * 2, 120 + shape[1] % 2 * 2, 3)
     np.testing.assert_allclose(frames.mean((1, 2, 3)), levels, atol=2)
     with av.open(str(path)) as container:

@@ -15,8 +15,8 @@ from sensor_msgs.msg import JointState
 from vla_ros.commands.live import enable
 from vla_ros.config import load
 from vla_ros.episodes import rows
-from vla_ros.episodes.beside import NOTES
 from vla_ros.episodes.reader import DatasetReader
+from vla_ros.episodes.scribe import NOTES
 from vla_ros.nodes import convert
 from vla_ros.nodes.client import Client
 from vla_ros.nodes.message_text import definition

@@ -17,10 +17,11 @@ from geometry_msgs.msg import TwistStamped
 from sensor_msgs.msg import JointState, Joy
 from std_srvs.srv import Trigger
 
+from vla_ros.clock import SECOND
 from vla_ros.commands.live import enable
 from vla_ros.commands.teleop import arguments
 from vla_ros.config import load
-from vla_ros.nodes import convert
+from vla_ros.nodes import convert, teleop
 from vla_ros.nodes.client import Client
 from vla_ros.nodes.process import newest
 from vla_ros.nodes.service import Service
@@ -103,6 +104,24 @@ def test_a_press_calls_the_recorder(hand, ros):
 
     hand.until(pressed, "the service")
     assert set(called) == {"success"}
+
+
+def test_a_press_waits_for_a_recorder_that_is_about_to_be_found(hand, ros, monkeypatch):
+    monkeypatch.setattr(teleop, "PATIENCE", 60 * SECOND)
+    called = []
+    hand.message = joy(down=())
+    hand.until(lambda: ros.nodes[-1]._device.read(0) is not None, "the pad")
+    hand.message = joy(down=(gamepad.Y,))
+    hand.until(lambda: "success" in ros.nodes[-1]._asked, "the press")
+    hand.message = joy(down=())
+
+    def answer(_, response):
+        called.append("success")
+        return response
+
+    ros.node("recorder").create_service(Trigger, "/recorder/success", answer)
+    hand.until(lambda: bool(called), "the service")
+    assert called == ["success"]
 
 
 def test_the_message_of_another_driver_ends_the_node_with_the_remedy(ros, hand):

@@ -65,6 +65,7 @@ class Measured:
     missing: int = 0
     lost: int = 0
     repeated: int = 0
+    skipped: int = 0
     writers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
@@ -136,6 +137,7 @@ def _live(console: Console, options: argparse.Namespace, output: Path, found: Me
             found.ready.append(ready)
             found.saved.append(saved)
             found.repeated += recorder.repeated
+            found.skipped += recorder.skipped
         for k in range(options.episodes):
             if k % 25 == 0:
                 console.print(f"short episodes: {k} of {options.episodes}", style="dim")
@@ -152,7 +154,7 @@ class _Recorder:
     def __init__(self, client: Client, pid: int) -> None:
         self._client, self._pid = client, pid
         self.report: Report = client.hear("/recorder/status", "recorder")
-        self.repeated = 0
+        self.repeated, self.skipped = 0, 0
 
     def armed(self) -> None:
         """Wait until it is ready. Raises CommandError with its own reason."""
@@ -166,7 +168,7 @@ class _Recorder:
         before, began = self._cpu(), time.monotonic()
         self._client.sleep(seconds)
         share = (self._cpu() - before) / (time.monotonic() - began)
-        self.repeated = int(self.report.values["repeated"])
+        self.repeated, self.skipped = (int(self.report.values[name]) for name in ("repeated", "skipped"))
         began = time.monotonic()
         self._press("success")
         ready = self._until(lambda: self.report.values["phase"] == "armed", began)
@@ -300,7 +302,12 @@ def document(found: Measured, bounds: Sequence[Bound]) -> dict[str, Any]:
     from vla_ros.evaluation.wilson import machine
 
     summary: dict[str, Any] = {k: v for figure in figures_of(found) for k, v in figure.summary().items()}
-    plain: dict[str, float] = {"kept_frames": found.kept, "lost_frames": found.lost, "repeated_rows": found.repeated}
+    plain: dict[str, float] = {
+        "kept_frames": found.kept,
+        "lost_frames": found.lost,
+        "repeated_rows": found.repeated,
+        "skipped_frames": found.skipped,
+    }
     plain |= {"cpu_mean_cores": sum(found.cpu) / len(found.cpu), **ratios(found.writers)}
     for bound in bounds:
         plain[bound.name] = bound.value
@@ -321,7 +328,7 @@ def _table(found: Measured, options: argparse.Namespace) -> Any:
     counts.add_row("frames read back", str(found.kept))
     counts.add_row("missing between first and last", str(found.missing))
     counts.add_row("lost, by the recorder's own word", str(found.lost))
-    counts.add_row("rows that repeat a frame", str(found.repeated))
+    counts.add_row("rows that repeat a frame, frames that were skipped", f"{found.repeated}, {found.skipped}")
     counts.add_row("share of a core, each minute", " ".join(f"{share:.2f}" for share in found.cpu))
     if found.rss:
         counts.add_row(

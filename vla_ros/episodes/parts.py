@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from vla_ros.episodes import beside, layout
+from vla_ros.episodes import layout
 from vla_ros.episodes.catalogue import Columns, Videos, episode_rows, stats_of_row
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.reader import DatasetReader
+from vla_ros.episodes.scribe import NOTES
 from vla_ros.episodes.statistics import ImageStats, Stats
 from vla_ros.episodes.video import VideoEncoder
+
+LOG = "mcap/episode-{:06d}.mcap"
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,12 @@ class Source:
 
     def along(self, part: Part, output: Path, index: int) -> None:
         """Copy what lies beside an episode to where it is `index`."""
-        beside.along(self._reader.path, output, part.episode, index)
+        for name in (NOTES, LOG):
+            path = self._reader.path / name.format(part.episode)
+            if path.exists():
+                target = output / name.format(index)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
 
     def _video(self, part: Part, camera: str, scratch: Path) -> tuple[Path, Stats]:
         """As it is where that is possible: an episode that is whole, and alone in its mp4. Otherwise it is encoded again."""

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from vla_ros.episodes import layout
-from vla_ros.episodes.beside import NOTES
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.memory import Memory, unpacked
 from vla_ros.episodes.recorder import Begin, Commit, Discard, Effect, End, Keep
 from vla_ros.episodes.rows import MODES, VERDICTS, Rows, Sample, outcome
 
+NOTES = "meta/recordings/episode-{:06d}.json"
 WAITING = 150
 """Samples that may wait for a slow disk: five seconds of 30 Hz. One more, and the take is spoilt."""
 

@@ -21,6 +21,9 @@ from vla_ros.teleop.devices import open_device
 from vla_ros.teleop.mapping import Wish
 from vla_ros.teleop.reading import EVENTS, Device, Reading, TeleopError
 
+PATIENCE = 2 * SECOND
+"""For so long a press waits for a recorder that has not been found yet."""
+
 
 class JoyTopic:
     """The topic /joy as a device."""
@@ -57,6 +60,7 @@ class TeleopNode(Node):
         self._monotonic, self._state = MonotonicClock(), mapping.State()
         self._commanded: float | None = None
         self._told = ""
+        self._asked: dict[str, int] = {}
         self._twist = self.create_publisher(TwistStamped, "/teleop/twist", newest(reliable=False))
         self._gripper = self.create_publisher(JointState, "/teleop/gripper", newest(reliable=False))
         self.create_subscription(DiagnosticArray, "/arm/status", self._arm_status, newest(depth=10))
@@ -85,8 +89,9 @@ class TeleopNode(Node):
         self._state, wish, pressed = mapping.step(self._state, reading, now, self._settings, self._grip())
         if wish is not None:
             self._publish(wish)
-        for name in sorted(pressed & set(EVENTS)):
-            self._ask(name)
+        self._asked |= dict.fromkeys(sorted(pressed & set(EVENTS)), now)
+        for name, since in list(self._asked.items()):
+            self._ask(name, now - since)
         self._tell()
 
     def _grip(self) -> float | None:
@@ -99,11 +104,15 @@ class TeleopNode(Node):
         if wish.twist is not None:
             self._twist.publish(convert.from_twist(wish.twist, stamp, wish.in_tool))
 
-    def _ask(self, name: str) -> None:
+    def _ask(self, name: str, waited: int) -> None:
+        """Pass a press on, which came so many ns ago: right after the start the recorder may not have been found yet."""
         client = self._recorder[name]
         if not client.service_is_ready():
-            self.get_logger().warning(f"{name}: no recorder is running: start vla-ros record")
+            if waited > PATIENCE:
+                del self._asked[name]
+                self.get_logger().warning(f"{name}: no recorder is running: start vla-ros record")
             return
+        del self._asked[name]
         client.call_async(Trigger.Request()).add_done_callback(self._answered)
 
     def _answered(self, future: Any) -> None:
