@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vla_ros.commands import formats
 from vla_ros.commands.errors import CommandError
 
 if TYPE_CHECKING:
@@ -54,14 +55,7 @@ def add_commands(subparsers: Any) -> None:
     replay.add_argument(
         "--domain", type=int, help="ROS domain of the service (default: ROS_DOMAIN_ID, or the only service)"
     )
-    for name, run, text in (
-        ("export", run_export, "write a dataset in another form"),
-        ("import", run_import, "append what is in another form to a dataset"),
-    ):
-        parser = made(name, run, text)
-        parser.add_argument("source", type=Path)
-        parser.add_argument("output", type=Path)
-        parser.add_argument("--format", choices=("calvin",), required=True, help="calvin: an npz for each step")
+    formats.add_commands(made)
     merge = made("merge", run_merge, "put datasets of one robot, rate and set of columns together")
     merge.add_argument("datasets", type=Path, nargs="+")
     merge.add_argument("--output", type=Path, required=True, help="the new dataset")
@@ -202,26 +196,6 @@ def run_replay(options: argparse.Namespace) -> int:
         finally:
             driver.rest()
     sys.stdout.write(f"{way.seconds:.1f} s, at most {off * 1000:.0f} mm from the recorded way\n")
-    return 0
-
-
-def run_export(options: argparse.Namespace) -> int:
-    """Write it in another form."""
-    import sys
-
-    from vla_ros.episodes.calvin import export
-
-    sys.stdout.write(f"{options.output}: {export(options.source, options.output)} steps\n")
-    return 0
-
-
-def run_import(options: argparse.Namespace) -> int:
-    """Append what is in another form."""
-    import sys
-
-    from vla_ros.episodes.calvin import imported
-
-    sys.stdout.write(f"{options.output}: {imported(options.source, options.output)} episodes appended\n")
     return 0
 
 
