@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vla_ros import cli
 from vla_ros.episodes import rows
 from vla_ros.episodes.edit import select
 from vla_ros.episodes.lerobot import DatasetWriter
@@ -171,3 +172,26 @@ def test_episodes_that_share_an_mp4_are_read_and_cut_apart(lerobot, tmp_path):
         assert shown == [[12, 13, 14], list(range(7)), [7, 8, 9, 10]]
         assert [decoded(image) for image in both.video(5, camera)] == [11, 12, 13, 14]
     assert_read_alike(lerobot("read", tmp_path / "all"), both)
+
+
+def test_what_lerobot_recorded_becomes_a_dataset_of_ours(lerobot, tmp_path, capsys):
+    lerobot("create", tmp_path / "theirs")
+    theirs = DatasetReader(tmp_path / "theirs")
+    assert theirs.info["features"]["observation.images.top"]["info"]["video.codec"] == "av1"
+    words = ["episodes", "import", str(theirs.path), str(tmp_path / "ours"), "--format", "lerobot"]
+    words += ["--camera", "observation.images.top=static", "--camera", "observation.images.hand=wrist"]
+    assert cli.main(words) == 2
+    assert "'observation.state' holds a, b, c" in capsys.readouterr().err
+    words += ["--trust-names", "--robot", "kinova_gen3_2f85"]
+    assert cli.main(words) == 0
+    assert cli.main(words) == 0
+    ours = DatasetReader(tmp_path / "ours")
+    assert [(e.length, e.task) for e in ours.episodes] == list(zip(LENGTHS * 2, TASKS * 2, strict=True))
+    for camera in (STATIC, WRIST):
+        assert [decoded(image) for e in ours.episodes for image in ours.video(e.index, camera)] == [
+            *range(8),
+            *range(8),
+        ]
+    for name in ("observation.state", "action", "done"):
+        assert np.array_equal(ours.column(name), np.tile(theirs.column(name), (2, 1)))
+    assert_read_alike(lerobot("read", ours.path), ours)

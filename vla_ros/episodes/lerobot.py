@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vla_ros.episodes import layout
-from vla_ros.episodes.catalogue import Catalogue, Columns
+from vla_ros.episodes.catalogue import Catalogue, Columns, Videos
 from vla_ros.episodes.layout import DatasetError, Feature, Features
 from vla_ros.episodes.lock import Lock
 from vla_ros.episodes.statistics import ImageStats
@@ -81,14 +81,24 @@ class DatasetWriter:
         take = self._open_take()
         self._take = None
         try:
-            index = self._catalogue.store(take.task, take.finish(columns or {}), take.videos())
-            self._catalogue.publish()
-        except BaseException:
-            self._catalogue = self._committed()
-            raise
+            return self._stored(take.task, take.finish(columns or {}), take.videos())
         finally:
             take.remove()
-        return index
+
+    @property
+    def scratch(self) -> Path:
+        """Where files may lie that are on their way into the dataset."""
+        return self._scratch
+
+    def adopt(self, task: str, columns: Columns, videos: Videos) -> int:
+        """Make an episode part of the dataset whose columns and videos are finished. Returns its index; the mp4s are moved away.
+
+        Raises DatasetError where a column or a video is missing, or is not finite.
+        """
+        _check_names(videos, {name: None for name, feature in self._features.items() if feature.is_video})
+        _check_names(columns, {name: None for name, feature in self._features.items() if not feature.is_video})
+        _check_finite(columns)
+        return self._stored(task, columns, videos)
 
     def discard(self) -> None:
         """Forget the open episode, if there is one."""
@@ -106,6 +116,15 @@ class DatasetWriter:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _stored(self, task: str, columns: Columns, videos: Videos) -> int:
+        try:
+            index = self._catalogue.store(task, columns, videos)
+            self._catalogue.publish()
+        except BaseException:
+            self._catalogue = self._committed()
+            raise
+        return index
 
     def _committed(self) -> Catalogue:
         return Catalogue(self._path, self._features, self._fps, self._robot_type)
@@ -155,10 +174,7 @@ class _Take:
         columns = {name: np.stack(row) for name, row in self._rows.items()}
         _check_columns(given, columns)
         columns |= {name: np.asarray(column, columns[name].dtype) for name, column in given.items()}
-        for name, column in columns.items():
-            if not np.isfinite(column).all():
-                frame = int(np.argmin(np.isfinite(column).all(1)))
-                raise DatasetError(f"{name!r} is not finite at frame {frame}: the episode is not committed")
+        _check_finite(columns)
         return columns
 
     def videos(self) -> dict[str, Any]:
@@ -194,6 +210,13 @@ def _check_columns(given: Columns, wanted: Columns) -> None:
         if name not in wanted or np.shape(column) != wanted[name].shape:
             there = wanted[name].shape if name in wanted else "no such column"
             raise DatasetError(f"{name!r} is given as {np.shape(column)} for the whole episode; in it: {there}")
+
+
+def _check_finite(columns: Columns) -> None:
+    for name, column in columns.items():
+        if not np.isfinite(column).all():
+            frame = int(np.argmin(np.isfinite(column).all(1)))
+            raise DatasetError(f"{name!r} is not finite at frame {frame}: the episode is not committed")
 
 
 def _check_image(name: str, image: Image, feature: Feature) -> None:

@@ -42,14 +42,16 @@ def merge(shards: Sequence[str | Path], output: str | Path) -> int:
 def new_catalogue(output: Path, like: DatasetReader) -> Catalogue:
     """A new dataset with the features, rate and robot of another. Raises DatasetError where it has episodes."""
     info = like.info
-    features = {name: _feature(entry) for name, entry in info["features"].items() if name not in layout.INDEX_FEATURES}
+    features = {
+        name: feature_of(entry) for name, entry in info["features"].items() if name not in layout.INDEX_FEATURES
+    }
     catalogue = Catalogue(output, features, info["fps"], info["robot_type"], durable=False)
     if catalogue.episodes:
         raise DatasetError(f"{output} already has {catalogue.episodes} episodes")
     return catalogue
 
 
-def _feature(entry: dict) -> Feature:
+def feature_of(entry: Mapping[str, Any]) -> Feature:
     """The inverse of `layout.feature_entry`, but for the quality of videos, which info.json does not tell."""
     feature = Feature(entry["dtype"], tuple(entry["shape"]), names_of(entry))
     return feature._replace(pix_fmt=entry["info"]["video.pix_fmt"]) if feature.is_video else feature

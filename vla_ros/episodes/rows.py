@@ -52,7 +52,7 @@ def features(config: Config) -> dict[str, Feature]:
     """Columns of a recorded dataset."""
     made: dict[str, Feature] = {}
     for name, camera in config.cameras.items():
-        made[f"{IMAGES}{name}"] = _video(camera.roi[3] // camera.binning, camera.roi[2] // camera.binning)
+        made[f"{IMAGES}{name}"] = picture(camera.roi[3] // camera.binning, camera.roi[2] // camera.binning)
         made[f"{STAMP}{name}"] = Feature("int64", (1,))
         made[f"{AGE}{name}"] = Feature("float32", (1,))
     return made | {
@@ -69,8 +69,11 @@ def features(config: Config) -> dict[str, Feature]:
     }
 
 
-def _video(height: int, width: int) -> Feature:
-    """Small pictures keep every colour; large ones are coded as cameras deliver them, at half the work and a third of the size."""
+def picture(height: int, width: int) -> Feature:
+    """A camera's column.
+
+    Small pictures keep every colour; large ones are coded as cameras deliver them, at half the work and a third of the size.
+    """
     large = width >= LARGE and width % 2 == 0 and height % 2 == 0
     pix_fmt, crf = ("yuv420p", 18) if large else ("yuv444p", 12)
     return Feature("video", (height, width, 3), ("height", "width", "channels"), pix_fmt, crf)
