@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vla_ros.commands import bench_kortex, bench_policy
+from vla_ros.commands import bench_dashboard, bench_kortex, bench_policy
 from vla_ros.commands import live as live_service
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def add_commands(subparsers: Any) -> None:
     loop.set_defaults(run=run_loop)
     bench_kortex.add_kind(kinds)
     bench_policy.add_kind(kinds)
+    bench_dashboard.add_kind(kinds)
 
 
 def run_loop(options: argparse.Namespace) -> int:
