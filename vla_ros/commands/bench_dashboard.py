@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -69,7 +70,8 @@ class Change:
     @property
     def share(self) -> float:
         """The change as a share of the noise; a change for the better is none."""
-        return max(0.0, self.value) / self.noise if self.noise > 0 else float(self.value > 0)
+        worse = max(0.0, self.value)
+        return worse / self.noise if self.noise > 0 else (math.inf if worse else 0.0)
 
 
 def change(quiet: Sequence[float], watched: Sequence[float]) -> Change:
