@@ -1,31 +1,19 @@
 """A real browser, and the service that it opens, for the tests of the page."""
 
 import contextlib
-import os
-import shutil
 import threading
 import time
 
 import pytest
 
 from vla_ros.clock import MonotonicClock
+from vla_ros.commands import browser as driven
 from vla_ros.commands.live import port_near
 from vla_ros.dashboard.serve import Server
 
 from .fake import Robot
 
 PATIENCE = 20.0
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-"""For Chromium as root, without a graphics card, and with nothing asked of the network by itself."""
-
-
-def chromium():
-    """The browser's program: VLA_ROS_CHROMIUM, or one that is installed. None: Playwright's own."""
-    return os.environ.get("VLA_ROS_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def sync_api():
@@ -36,15 +24,12 @@ def sync_api():
 @contextlib.contextmanager
 def opened():
     """Chromium. The test is skipped where there is none."""
-    with sync_api().sync_playwright() as playwright:
+    with contextlib.ExitStack() as stack:
         try:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        except sync_api().Error as error:
-            pytest.skip(
-                f"no Chromium ({str(error).splitlines()[0]}): apt install chromium, or name it as VLA_ROS_CHROMIUM"
-            )
-        with contextlib.closing(browser):
-            yield browser
+            browser = stack.enter_context(driven.opened())
+        except driven.NoBrowserError as error:
+            pytest.skip(str(error))
+        yield browser
 
 
 def until(page, condition, what="", seconds=PATIENCE):

@@ -267,6 +267,42 @@ def test_a_foreign_page_or_name_is_refused(robot, client):
     assert robot.commands.wishes == []
 
 
+def test_a_page_of_another_site_may_not_even_look(robot, client):
+    for path in ("api/status", "cameras/static.mjpg", "metrics", "api/episodes"):
+        for site in ("cross-site", "same-site"):
+            foreign = {"sec-fetch-site": site}
+            assert client.get(f"/{path}", headers=foreign).status_code == 403
+            assert client.get(f"/{path}", headers=foreign | {"origin": "http://evil.example"}).status_code == 403
+    assert client.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200
+    for site in ("none", "same-origin"):
+        assert client.get("/api/status", headers={"sec-fetch-site": site}).status_code == 200
+
+
+def test_who_tries_tokens_takes_nothing_from_those_who_have_one(guarded):
+    _, client = guarded
+    answers = [client.post("/api/session", json={"token": f"guess-{k}"}).status_code for k in range(30)]
+    assert answers == [401] * 20 + [429] * 10
+    assert [client.post("/").status_code for _ in range(80)] == [405] * 80
+    assert client.post("/api/enable", headers=bearer(DRIVE)).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"[" * 15_000, b'{"text":' * 1500, b'{"text": 1e999}', b'"', b'{"text": "\xff"}'])
+def test_a_body_that_is_no_instruction_is_refused_with_words(robot, client, body):
+    answer = client.post("/api/instruction", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert answer.json()["detail"]
+    assert robot.commands.instructions == []
+
+
+@pytest.mark.parametrize(
+    "path", ["//api/enable", "/api/../api/enable", "/API/enable", "/x/..//api/enable", "/api/stop/../enable"]
+)
+def test_no_spelling_of_a_path_passes_the_guard(guarded, path):
+    robot, client = guarded
+    assert client.post(path, headers=bearer(WATCH)).status_code in (403, 404, 405)
+    assert robot.commands.wishes == []
+
+
 def test_many_requests_are_slowed_and_stop_never(robot, client):
     answers = [client.post("/api/disable").status_code for _ in range(80)]
     assert answers.count(200) == 60
@@ -329,12 +365,13 @@ def test_the_episodes_of_the_running_dataset_come_with_their_health_and_pictures
     assert second["bad"]
     assert any("jumps" in text for text in second["findings"])
     record(tmp_path / "data", 6)
+    robot.take(dataset=str(root), episodes="3")
     assert [card["index"] for card in client.get("/api/episodes").json()] == [0, 1, 2]
     sheet = client.get("/api/episodes/2.jpg")
     assert sheet.headers["content-type"] == "image/jpeg"
     assert read_jpeg(sheet.content).shape[1] > 6 * 100
     answer = client.get("/api/episodes/3.jpg")
-    assert (answer.status_code, answer.json()["detail"]) == (503, "there is no episode 3: the dataset has 3")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "there is no episode 3: the dataset has 3")
     assert client.get("/api/episodes/../../etc.jpg").status_code == 404
 
 

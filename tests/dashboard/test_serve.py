@@ -11,6 +11,8 @@ import time
 import httpx
 import pytest
 
+from vla_ros.dashboard.patience import MOST
+
 from .browser import Running
 
 client = pytest.importorskip("websockets.sync.client")
@@ -74,6 +76,38 @@ def test_nonsense_on_the_socket_disturbs_nobody(running, garbage):
         assert healthy(running)
     assert httpx.post(f"{running.url}api/stop").json() == {"text": "done"}
     assert running.robot.commands.wishes == ["stop"]
+
+
+def test_stop_waits_for_no_body_however_much_was_promised(running):
+    with socket.create_connection(("127.0.0.1", running.port)) as raw:
+        raw.sendall(
+            b"POST /api/stop HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 99999999\r\n\r\nx" % running.port
+        )
+        raw.settimeout(PATIENCE)
+        assert raw.recv(100).startswith(b"HTTP/1.1 200")
+    assert running.robot.commands.wishes == ["stop"]
+
+
+def test_connections_that_ask_nothing_make_room_and_stop_gets_through(running):
+    with contextlib.ExitStack() as stack:
+        idle = []
+        for k in range(300):
+            raw = stack.enter_context(socket.create_connection(("127.0.0.1", running.port)))
+            raw.sendall(b"POST /api/stop HTTP/1.1\r\n" if k % 2 else b"")  # and never the rest
+            idle.append(raw)
+        assert httpx.post(f"{running.url}api/stop").json() == {"text": "done"}
+        until(lambda: sum(map(gone, idle)) >= 300 - MOST)
+
+
+def gone(raw):
+    """Whether the other side has closed a connection."""
+    raw.settimeout(0.001)
+    try:
+        return raw.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def test_who_reads_nothing_holds_up_nobody_and_has_the_newest_when_he_does(running):

@@ -13,7 +13,7 @@ from vla_ros.episodes.check import check
 from vla_ros.episodes.edit import cut, rewrite, select
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
-from vla_ros.episodes.parts import parts
+from vla_ros.episodes.parts import LOG, parts
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.episodes.scribe import NOTES
 

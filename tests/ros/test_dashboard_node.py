@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -98,6 +99,54 @@ def test_a_port_that_is_taken_is_named(ros, port):
     ros.add(DashboardNode, **{"dashboard.port": port})
     with pytest.raises(RefusalError, match=rf"cannot have 127.0.0.1:{port}.*choose another"):
         DashboardNode(context=ros.context, parameter_overrides=ros.nodes[0]._parameter_overrides.values())
+
+
+def test_a_recorder_is_shown_and_asked_once_it_is_heard(ros, port):
+    node = ros.add(DashboardNode, **{"dashboard.port": port})
+    url = f"http://127.0.0.1:{port}/api/recorder"
+    assert asked(ros, lambda: httpx.get(url)).status_code == 503
+    assert asked(ros, lambda: httpx.post(f"{url}/start")).status_code == 503
+    recorder, pressed = ros.node("recorder"), []
+    status = recorder.create_publisher(DiagnosticArray, "/recorder/status", newest(depth=10))
+
+    def say():
+        report = convert.diagnostic("recorder", DiagnosticStatus.OK, "armed", {"phase": "armed", "episodes": 4})
+        status.publish(convert.diagnostics(time.time_ns(), [report]))
+
+    def answer(_, response):
+        pressed.append("start")
+        response.success, response.message = False, "the arm is parking: a moment"
+        return response
+
+    recorder.create_timer(0.05, say)
+    recorder.create_service(Trigger, "/recorder/start", answer)
+    ros.spin_until(lambda: node.board.recorder.get(), "the recorder")
+    assert asked(ros, lambda: httpx.get(url)).json()["values"] == {"phase": "armed", "episodes": "4"}
+    ros.spin_until(lambda: asked(ros, lambda: httpx.post(f"{url}/start")).status_code == 409, "its answer")
+    assert pressed
+
+
+def test_a_machine_without_the_web_server_is_told_what_to_install(tmp_path, port, processes):
+    (tmp_path / "fastapi.py").write_text("raise ModuleNotFoundError(\"No module named 'fastapi'\", name='fastapi')\n")
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH", ""))))
+    words = ("--ros-args", "-p", f"dashboard.port:={port}")
+    process = processes.start("vla_ros.nodes.dashboard", *words, PYTHONPATH=path)
+    assert process.ends() == 2
+    assert "no dashboard here (No module named 'fastapi'): pip install 'vla_ros[dashboard]'" in process.text
+
+
+def test_a_service_runs_on_where_the_port_of_its_page_is_taken(monkeypatch, port):
+    monkeypatch.delenv("ROS_DOMAIN_ID")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        config = load("twin", overrides=[f"policy.bundle={SPEC}", f"dashboard.port={port}"])
+        with Service(config) as service, Client(service.check) as client:
+            assert client.wait(lambda: bool(service.fallen()), PATIENCE)
+            assert f"cannot have 127.0.0.1:{port}" in service.fallen()[0]
+            client.bring_up("policy")
+            before = client.arm.count
+            assert client.wait(lambda: client.arm.count > before + 5, PATIENCE)
 
 
 def test_no_port_is_no_dashboard(ros):

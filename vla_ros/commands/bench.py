@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vla_ros.commands import bench_kortex, bench_policy, bench_record
+from vla_ros.commands import bench_dashboard, bench_kortex, bench_policy, bench_record
 from vla_ros.commands import live as live_service
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def add_commands(subparsers: Any) -> None:
     bench_kortex.add_kind(kinds)
     bench_policy.add_kind(kinds)
     bench_record.add_kind(kinds)
+    bench_dashboard.add_kind(kinds)
 
 
 def run_loop(options: argparse.Namespace) -> int:

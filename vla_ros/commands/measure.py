@@ -70,7 +70,7 @@ class Figures:
 
 
 @dataclass
-class _Heard:
+class Heard:
     """What was heard of the policy: one record of figures per chunk, and when it was exposed (ns, monotonic)."""
 
     figures: dict[str, list[float]] = field(default_factory=dict)
@@ -84,10 +84,10 @@ def measure(live: Live, seconds: float) -> tuple[list[Figures], dict[str, dict[s
         begin(live)
         client.sleep(WARM_UP)
         bare.forget()
-        watch, pids = _ServoWatch(live.service.runtime, period), live.service.pids()
-        before, began = _cpu(pids), time.monotonic()
-        heard = _listen(live, seconds)
-        costs = _costs(before, _cpu(pids), time.monotonic() - began, pids)
+        watch, pids = ServoWatch(live.service.runtime, period), live.service.pids()
+        before, began = cpu_seconds(pids), time.monotonic()
+        heard = listen(live, seconds)
+        costs = _costs(before, cpu_seconds(pids), time.monotonic() - began, pids)
         watch.close()
         figures = _latencies(heard, watch) + _periods(watch, bare.errors())
     return [figure for figure in figures if len(figure.values)], costs
@@ -133,9 +133,9 @@ def begin(live: Live) -> None:
     live.client.instruct(instruction)
 
 
-def _listen(live: Live, seconds: float) -> _Heard:
+def listen(live: Live, seconds: float) -> Heard:
     """Note every status of a thinking policy."""
-    heard, client, seen = _Heard(), live.client, live.client.policy.count
+    heard, client, seen = Heard(), live.client, live.client.policy.count
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         client.spin(0.02)
@@ -150,7 +150,7 @@ def _listen(live: Live, seconds: float) -> _Heard:
     return heard
 
 
-def _latencies(heard: _Heard, watch: _ServoWatch) -> list[Figures]:
+def _latencies(heard: Heard, watch: ServoWatch) -> list[Figures]:
     figures = [Figures(name.removesuffix("_ms"), text, heard.figures.get(name, [])) for name, text in STAGES.items()]
     figures.append(Figures("command", "exposure → first command of the chunk", watch.latencies))
     distances = np.diff(sorted(heard.moments)) / MILLISECOND
@@ -158,7 +158,7 @@ def _latencies(heard: _Heard, watch: _ServoWatch) -> list[Figures]:
     return figures
 
 
-def _periods(watch: _ServoWatch, bare: Sequence[float]) -> list[Figures]:
+def _periods(watch: ServoWatch, bare: Sequence[float]) -> list[Figures]:
     return [
         Figures("servo_period_error", "servo: error of the period", watch.errors),
         Figures("servo_late", "servo: late to its moment", watch.late),
@@ -166,7 +166,7 @@ def _periods(watch: _ServoWatch, bare: Sequence[float]) -> list[Figures]:
     ]
 
 
-class _ServoWatch:
+class ServoWatch:
     """Looks at every cycle of the servo in a thread: how late it was, and when a chunk first moved the arm."""
 
     def __init__(self, runtime: Path, period: int) -> None:
@@ -253,7 +253,7 @@ def _sleep_on(period: int, priority: int, errors: Any, count: Any, ended: Any) -
         before = now
 
 
-def _cpu(pids: Mapping[str, int]) -> dict[str, float]:
+def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
     """Seconds of processor time that each process has used."""
     tick = os.sysconf("SC_CLK_TCK")
     return {name: sum(map(int, _stat(pid)[11:13])) / tick for name, pid in pids.items()}

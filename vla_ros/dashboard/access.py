@@ -53,7 +53,11 @@ class Access:
 
     def may_come_from(self, origin: str) -> bool:
         """Whether a page of that origin may speak; who names none is no page of another (Fetch standard, 3.2)."""
-        return not origin or origin in self.origins
+        return not origin or self.names(origin)
+
+    def names(self, origin: str) -> bool:
+        """Whether it is one of the pages that may speak."""
+        return origin in self.origins
 
     def may_be_called(self, host: str) -> bool:
         """Whether the Host header is a name of ours: without tokens nothing else keeps a page off that rebinds its own name to us."""

@@ -18,7 +18,10 @@ PATIENCE = 10.0
 CLOSED_BY_POLICY = 1008
 """RFC 6455, 7.4.1."""
 STOP = "/api/stop"
-PUBLIC = ("/healthz", "/api/session")
+SESSION = "/api/session"
+PUBLIC = ("/healthz", SESSION)
+OWN = ("", "none", "same-origin")
+"""Sec-Fetch-Site (W3C Fetch Metadata) of what no other site's page has caused."""
 HEADERS = {
     b"content-security-policy": b"default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; "
     b"frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -69,25 +72,21 @@ class Guard:
                 403,
                 "a page of another origin may not do this: open the dashboard itself, or add to dashboard.origins",
             )
-        address = (scope.get("client") or ("unknown", 0))[0]
+        needed = needs(scope["path"], writes)
+        foreign = headers.get("sec-fetch-site", "") not in OWN
+        if foreign and needed is not None and not self._access.names(headers.get("origin", "")):
+            return 403, "another site's page may not look at this robot"
         scope.setdefault("state", {})["scopes"] = held = self._access.scopes(owner_of(headers.items()))
-        refusal = self._allowed(scope["path"], writes, held)
-        now = self._clock.now()
-        if refusal[0] == 401 and not self._failures.take(address, now):
+        refusal = _allowed(needed, held)
+        address, now = (scope.get("client") or ("unknown", 0))[0], self._clock.now()
+        guesses = refusal[0] == 401 or (writes and scope["path"] == SESSION)
+        if guesses and not self._failures.take(address, now):
             return 429, "too many wrong tokens: wait a while"
         if scope["path"] == STOP or refusal[0]:
             return refusal
-        if writes and not self._changes.take(address, now):
+        if writes and needed is not None and not self._changes.take(address, now):
             return 429, "too many requests: wait a second"
         return 0, ""
-
-    def _allowed(self, path: str, writes: bool, held: frozenset[Scope]) -> tuple[int, str]:
-        needed = needs(path, writes)
-        if needed is None or needed in held:
-            return 0, ""
-        if not held:
-            return 401, "a token is needed: Authorization: Bearer TOKEN, or POST /api/session"
-        return 403, f"this token does not allow to {needed}"
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -113,6 +112,14 @@ def needs(path: str, writes: bool) -> Scope | None:
     if writes and path.startswith("/api/recorder/"):
         return "record"
     return "drive" if writes else "watch"
+
+
+def _allowed(needed: Scope | None, held: frozenset[Scope]) -> tuple[int, str]:
+    if needed is None or needed in held:
+        return 0, ""
+    if not held:
+        return 401, "a token is needed: Authorization: Bearer TOKEN, or POST /api/session"
+    return 403, f"this token does not allow to {needed}"
 
 
 async def _body(receive: Any) -> bytes:

@@ -66,8 +66,12 @@ def recording_routes(board: Board, commands: Commands, clock: Clock) -> APIRoute
     @api.get("/episodes/{index}.jpg", response_class=Response)
     async def sheet(index: int) -> Response:
         """Frames over one episode, a row for each camera."""
+        found = heard()
+        count = found.values.get("episodes", "0")
+        if not 0 <= index < int(count):
+            raise HTTPException(404, f"there is no episode {index}: the dataset has {count}")
         try:
-            data = await shelf.sheet(_dataset(heard()), index)
+            data = await shelf.sheet(_dataset(found), index)
         except ShelfError as error:
             raise _unavailable(error) from None
         return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=60"})
