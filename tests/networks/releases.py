@@ -1,5 +1,6 @@
 """A released checkpoint whole, for tests: the recorded one, with a small tokenizer and the facts that it does not say itself."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -28,3 +29,26 @@ def write_release(folder: Path) -> Path:
     make_tokenizer().save(str(folder / "kosmos-2/tokenizer.json"))
     (folder / "facts.yaml").write_text(TEMPLATE)
     return folder
+
+
+def other_head(folder: Path, kind: str, window: int, chunk: int, hidden: int) -> None:
+    """Put a head of random weights onto the release in `folder`, with what GPT-2 of its time saved beside its weights."""
+    import torch
+
+    from vla_ros.networks.heads.family import HeadConfig, build_head
+    from vla_ros.networks.released import KINDS
+
+    torch.manual_seed(3)
+    head = build_head(HeadConfig(kind=kind, width=64, hidden=hidden, window=window, chunk=chunk))
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
+    content = torch.load(folder / "checkpoint.pt", weights_only=True)
+    weights = {k: v for k, v in content["state_dict"].items() if "act_head" not in k}
+    weights |= {f"model.act_head.{name}": tensor for name, tensor in head.state_dict().items()}
+    if kind == "gpt":
+        weights["model.act_head.gpt.h.0.attn.bias"] = torch.ones(1, 1, window, window)
+        weights["model.act_head.gpt.h.0.attn.masked_bias"] = torch.tensor(-1e4)
+    torch.save({"state_dict": weights}, folder / "checkpoint.pt")
+    settings = json.loads((folder / "config.json").read_text())
+    settings["act_head"] |= {"type": next(name for name, k in KINDS.items() if k == kind), "hidden_size": hidden}
+    (folder / "config.json").write_text(json.dumps(settings | {"window_size": window, "fwd_pred_next_n": chunk}))

@@ -1,5 +1,8 @@
-"""The family's heads: one frame at a time gives what a sliding window gives; GPT-2 is that of transformers."""
+"""The family's heads: one frame at a time gives what a sliding window gives; GPT-2 is that of transformers, and the authors'."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -60,6 +63,53 @@ def test_the_gpt_head_is_gpt2():
     features = torch.randn(2, WINDOW, WIDTH)
     wanted = theirs(inputs_embeds=features).last_hidden_state
     torch.testing.assert_close(made.gpt(features), wanted, atol=1e-5, rtol=1e-4)
+
+
+def recorded_gpt():
+    """The head whose answers are in recorded_gpt_head.npz, its features, and the numbers that were drawn after them.
+
+    RoboVLMs' own GPTDecoder (Robot-VLAs/RoboVLMs at 8adc1d28, base_policy.py and trajectory_gpt2.py) with these weights answered
+    features one by one, its history cleared before one of them, and gave the loss of a whole window under a mask.
+    """
+    said = dict(np.load(Path(__file__).with_name("recorded_gpt_head.npz")))
+    sizes = {name: int(said[name]) for name in ("width", "hidden", "window", "chunk")}
+    made = build_head(HeadConfig(kind="gpt", **sizes)).eval()
+    random = np.random.default_rng(int(said["seed"]))
+    for name, parameter in sorted(made.named_parameters()):
+        flat = parameter.dim() == 1
+        drawn = random.standard_normal(tuple(parameter.shape)) * (0.1 if flat else parameter.shape[-1] ** -0.5)
+        parameter.data = torch.from_numpy((drawn + (flat and name.endswith(".weight"))).astype(np.float32))
+    features = random.standard_normal((int(said["steps"]), sizes["width"])).astype(np.float32)
+    return made, torch.from_numpy(features), random, said
+
+
+@torch.no_grad()
+def test_the_gpt_head_answers_what_the_authors_does():
+    made, features, _, said = recorded_gpt()
+    memory, chunks = made.fresh(), []
+    for step in range(len(features)):
+        memory = made.fresh() if step == said["reset_at"] else memory
+        chunk, *memory = made.decide(features[step : step + 1], *memory)
+        chunks.append(chunk[0].numpy())
+    found = np.stack(chunks)
+    assert len(found) > 3 * made.config.window  # the window slides, before and after the reset
+    for name, values in (("arm", found[..., :6]), ("gripper_logit", found[..., 6])):
+        assert np.abs(values - said[name]).max() <= 1e-5 * np.abs(said[name]).max()
+
+
+@torch.no_grad()
+def test_the_loss_is_that_of_the_authors():
+    made, features, random, said = recorded_gpt()
+    shape = (1, made.config.window, made.config.chunk)
+    target = torch.from_numpy(random.uniform(-2, 2, (*shape, 6)).astype(np.float32))
+    label = torch.from_numpy((random.uniform(size=shape) < 0.5).astype(np.float32))
+    valid = torch.from_numpy((random.uniform(size=shape) < 0.7).astype(np.float32))
+    assert 0 < valid.mean() < 1
+    chunk = made(features[None, : made.config.window])
+    loss, arm, gripper = family_loss(chunk, torch.cat([target, label[..., None]], -1), valid)
+    assert float(arm) == pytest.approx(float(said["arm_loss"]), rel=1e-5)
+    assert float(gripper) == pytest.approx(float(said["gripper_loss"]), rel=1e-5)
+    assert float(loss) == pytest.approx(float(arm) + 0.01 * float(gripper), rel=1e-6)
 
 
 def test_the_loss_of_the_family():

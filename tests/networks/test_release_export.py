@@ -10,10 +10,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from tests.networks.releases import FIXTURE, make_tokenizer, write_release  # noqa: E402
-from vla_ros import geometry  # noqa: E402
-from vla_ros.config import load  # noqa: E402
-from vla_ros.kinematics import HOME, forward  # noqa: E402
-from vla_ros.networks.backbones.kosmos2 import PIXEL_MEAN, PIXEL_STD, PROMPT  # noqa: E402
+from tests.networks.serving import CONFIG, SAID, parts  # noqa: E402
+from vla_ros.networks.backbones.kosmos2 import PROMPT  # noqa: E402
 from vla_ros.networks.backbones.kosmos2_graph import Kosmos2Graph, tail  # noqa: E402
 from vla_ros.networks.release_export import import_release  # noqa: E402
 from vla_ros.networks.release_facts import TEMPLATE  # noqa: E402
@@ -24,15 +22,6 @@ from vla_ros.policy.manifest import BundleError, load_manifest  # noqa: E402
 from vla_ros.policy.policy import load_policy  # noqa: E402
 from vla_ros.policy.tail import TailTable  # noqa: E402
 from vla_ros.policy.words import InstructionError  # noqa: E402
-from vla_ros.values import ArmState, Frame, Observation  # noqa: E402
-
-SAID = "pick up the red cube"
-SENSORS = ("cameras.static.roi=[0, 0, 1280, 720]", "cameras.wrist.roi=[0, 0, 640, 480]")
-CONFIG = load("twin", overrides=[*SENSORS, "cameras.static.binning=1", "cameras.wrist.binning=1"])
-
-
-def parts(folder):
-    return folder / "checkpoint.pt", folder / "config.json", folder / "kosmos-2"
 
 
 @pytest.fixture(scope="module")
@@ -49,54 +38,6 @@ def bundle(release):
 @pytest.fixture
 def fresh(tmp_path):
     return write_release(tmp_path / "lab")
-
-
-def observation(step):
-    random = np.random.default_rng(step)
-    frames = {}
-    for name, (height, width) in (("static", (720, 1280)), ("wrist", (480, 640))):
-        blocks = random.integers(0, 256, (height // 40, width // 40, 3), np.uint8)
-        frames[name] = Frame(blocks.repeat(40, 0).repeat(40, 1), step * 100_000_000, step * 100_000_000, step)
-    arm = ArmState(step * 100_000_000, HOME, np.zeros(7), np.zeros(7), forward(HOME), 0.0, np.zeros(3))
-    return Observation(arm.stamp, frames, arm, 0)
-
-
-def by_the_authors(release, observations, reset_at):
-    """What the network itself makes of the frames, resized as torchvision's Resize of a PIL image does."""
-    from PIL import Image
-    from PIL.Image import Resampling
-
-    network, _ = load_release(*parts(release))
-    ids = make_tokenizer().encode(PROMPT.format(SAID), add_special_tokens=False).ids
-    words = torch.tensor([[0, *ids]])
-    memory, chunks = network.head.fresh(), []
-    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (PIXEL_MEAN, PIXEL_STD))
-    with torch.no_grad():
-        for step, seen in enumerate(observations):
-            memory = network.head.fresh() if step == reset_at else memory
-            small = (
-                Image.fromarray(seen.frames[n].image).resize((224, 224), Resampling.BICUBIC)
-                for n in ("static", "wrist")
-            )
-            pixels = [(torch.from_numpy(np.array(i)).permute(2, 0, 1)[None] / 255 - mean) / std for i in small]
-            chunk, *memory = network.head.decide(network.eye(pixels, words), *memory)
-            chunks.append(chunk[0].numpy())
-    return chunks
-
-
-def test_the_service_plays_what_the_authors_code_answers(bundle, release):
-    policy = load_policy(str(bundle), CONFIG)
-    policy.set_instruction(SAID)
-    observations = [observation(step) for step in range(10)]
-    for seen, wanted in zip(observations, by_the_authors(release, observations, -1), strict=True):
-        chunk = policy.act(seen, 0.0)
-        assert chunk is not None
-        steps = wanted[:, :6].astype(float) * 0.65
-        positions = seen.arm.tool.position + np.cumsum(steps[:, :3], 0)
-        np.testing.assert_allclose(chunk.positions, positions, atol=2e-4)
-        assert chunk.grippers.tolist() == [0.0 if logit > 0 else 1.0 for logit in wanted[:, 6]]  # its label 1 is open
-        turned = geometry.multiply(geometry.exp(steps[0, 3:]), seen.arm.tool.quaternion)
-        assert np.linalg.norm(geometry.difference(chunk.quaternions[0], turned)) < 2e-4
 
 
 def test_the_manifest_says_what_it_is(bundle):

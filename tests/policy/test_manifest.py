@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from vla_ros.cli import make_parser
+from vla_ros.commands.live import configuration
 from vla_ros.config import Config, load
 from vla_ros.policy.manifest import MANIFEST, BundleError, check, load_manifest, save_manifest
 
@@ -131,3 +133,5 @@ def test_a_bundle_that_was_never_verified_is_refused_unless_told(bundle: Path) -
     with pytest.raises(BundleError, match=r"never verified.*policy\.unverified=true"):
         check(manifest, CONFIG)
     check(manifest, load("twin", overrides=["policy.unverified=true"]))
+    for words, told in ((["sim"], False), (["sim", "--unverified"], True), (["demo", "--unverified"], True)):
+        assert configuration(make_parser().parse_args(words)).policy.unverified is told

@@ -68,6 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SPEC",
         help="a bundle's folder or name, constant:x,y,z, or replay:DATASET#EPISODE (default demo)",
     )
+    parser.add_argument("--unverified", action="store_true", help="serve a bundle that was never verified")
     parser.add_argument("--seed", type=int, help="of the first episode (default 0)")
     parser.add_argument("--renderer", choices=("auto", "ray", "gl"), help="how the twin's cameras see (default auto)")
     parser.add_argument(
@@ -89,7 +90,8 @@ def configuration(options: argparse.Namespace) -> Config:
     """The configuration that the options describe. Raises ConfigError, and CommandError for another robot than the twin."""
     short = {"policy.bundle": options.policy, "twin.seed": options.seed, "twin.renderer": options.renderer}
     overrides = [f"{name}={value}" for name, value in short.items() if value is not None]
-    settings = [*_met(options), *options.set, *overrides]
+    trusted = ["policy.unverified=true"] if options.unverified else []
+    settings = [*_met(options), *options.set, *overrides, *trusted]
     config = load(*(options.config or ["twin"]), overrides=settings, calibration=options.calibration)
     if config.arm.driver != "twin" and not config.twin.kortex:
         raise CommandError(

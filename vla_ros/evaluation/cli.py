@@ -41,6 +41,7 @@ def add_commands(subparsers: Any) -> None:
     evaluate.add_argument("--control", default="none", help="none, blank-cameras, shuffled-words or other-colour")
     evaluate.add_argument("--json", type=Path, help="write the result here as well")
     evaluate.add_argument("--record", action="store_true", help="write the rates into the bundle's manifest")
+    evaluate.add_argument("--unverified", action="store_true", help="play a bundle that was never verified")
     _common(evaluate)
     open_loop_cli.add_options(evaluate)
     evaluate.set_defaults(run=run_eval)
@@ -99,8 +100,9 @@ def run_eval(options: argparse.Namespace) -> int:
         return 2
     if options.json:  # before the work, not after it
         options.json.parent.mkdir(parents=True, exist_ok=True)
+    overrides = (*options.set, *(["policy.unverified=true"] if options.unverified else []))
     evaluation = Evaluation(
-        options.policy, options.seeds, options.control, options.processes, tuple(options.config), tuple(options.set)
+        options.policy, options.seeds, options.control, options.processes, tuple(options.config), overrides
     )
     with _bar() as progress:
         bar = progress.add_task(f"eval {options.policy}", total=len(options.seeds))

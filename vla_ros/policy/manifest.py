@@ -282,7 +282,7 @@ def check(manifest: Manifest, config: Config) -> None:
     if not manifest.verification and not config.policy.unverified:
         raise BundleError(
             f"policy {manifest.name} was never verified: export or import it again, which does it, "
-            "or serve it all the same with policy.unverified=true"
+            "or serve it all the same with --unverified (policy.unverified=true)"
         )
     _same("robot.name", manifest.robot.name, "robot", config.robot, "Choose a policy trained for this robot.")
     _same("robot.tool", manifest.robot.tool, "the tool", TOOL, "Choose a policy trained for this tool.")
