@@ -183,7 +183,7 @@ def test_the_table_is_written_with_its_picture(tmp_path):
     points = touched()
     found = table.fit(points, load().workspace)
     options = argparse.Namespace(folder=tmp_path, json=tmp_path / "x.json")
-    calibrate_table._write(QUIET, options, found, points)
+    calibrate_table._write(QUIET, options, found, points, load())
     assert load("twin", calibration=tmp_path).workspace.table == pytest.approx(found.highest, abs=1e-5)
     assert calibrate_pictures.GREEN in colours(tmp_path / "table.png")
     assert json.loads((tmp_path / "x.json").read_text())["summary"]["height_m"]["n"] == 5
