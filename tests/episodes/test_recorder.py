@@ -155,6 +155,15 @@ def test_a_camera_that_falls_silent_ends_the_take_and_it_is_no_success():
     assert play(Event.FAILURE, state=state)[1] == [Commit(False), Park()]
 
 
+@pytest.mark.parametrize("word", [Event.DISCARD, Event.FAILURE])
+def test_behind_a_spoilt_take_nothing_starts_before_it_is_known_that_the_ground_is_good_again(word):
+    state, _ = play(Event.START, "camera wrist is silent", word)
+    refused = step(state, Event.START, 9 * SECOND, LOOSE)
+    assert not refused.taken
+    assert refused.text == "camera wrist is silent"
+    assert play(None, Event.START, state=state)[0].phase is Phase.RECORDING
+
+
 def test_nothing_starts_while_something_is_in_the_way_and_it_is_named():
     state, _ = play("camera static gives 15 frames a second")
     refused = step(state, Event.START, 9 * SECOND, SETTINGS)

@@ -210,7 +210,9 @@ def _decided(state: State, event: Event, now: int, settings: Settings) -> Outcom
         return _refused(state, f"this take is no success, since {state.obstacle}: failure, discard or rerecord")
     end: tuple[Effect, ...] = (End(),) if state.phase is Phase.RECORDING else ()
     park: tuple[Effect, ...] = (Park(),) if settings.park else ()
-    after = replace(state, phase=Phase.ARMED, parking=settings.park, obstacle="", free=now)
+    # what spoilt the take may still be in the way: the next look arms it
+    phase = Phase.IDLE if state.obstacle else Phase.ARMED
+    after = replace(state, phase=phase, parking=settings.park, free=now)
     if event in (Event.SUCCESS, Event.FAILURE):
         success = event is Event.SUCCESS
         after = replace(after, saved=state.saved + 1, task=(state.task + 1) % len(state.tasks))
