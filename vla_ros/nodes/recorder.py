@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from vla_ros.geometry import Pose
 from vla_ros.kinematics import TOOL_DOWN
 from vla_ros.nodes import convert, parameters
 from vla_ros.nodes.assembly import Assembler, Shot, Told, Twist
-from vla_ros.nodes.camera_topics import intrinsics, late, quality, to_view
+from vla_ros.nodes.camera_topics import intrinsics, late, quality, to_depth_view, to_view
 from vla_ros.nodes.parking import Parking
 from vla_ros.nodes.process import Bulletin, RefusalError, newest, run_node
 from vla_ros.nodes.raw_log import RawLog
@@ -103,19 +103,25 @@ class RecorderNode(Node):
             self.create_subscription(
                 Image, camera.image_topic, self._hear_image(name, camera), quality(camera, depth=8)
             )
+        for name in config.depth_cameras:
+            camera = config.cameras[name]
+            heard = self._hear_image(name, camera, to_depth_view, self._assembler.put_depth)
+            self.create_subscription(Image, camera.depth_topic, heard, quality(camera, depth=8))
 
-    def _hear_image(self, name: str, camera: CameraConfig) -> Any:
-        view, latency = intrinsics(camera), late(camera)
+    def _hear_image(
+        self, name: str, camera: CameraConfig, seen: Callable[..., Any] = to_view, put: Callable[..., Any] | None = None
+    ) -> Any:
+        view, latency, put = intrinsics(camera), late(camera), put or self._assembler.put_frame
 
         def heard(message: Image) -> None:
             now, stamp = self._monotonic.now(), convert.from_time(message.header.stamp) - latency
             try:
-                image = to_view(message, view)
+                image = seen(message, view)
             except convert.MessageError as error:
                 self.failure = f"camera {name}: {error}"
                 return
             shot = Shot(image, self._time.to_monotonic(stamp), now, 0, stamp=stamp)
-            self._assembler.put_frame(name, shot)
+            put(name, shot)
 
         return heard
 
@@ -313,6 +319,8 @@ def _topics(config: Config) -> dict[str, Any]:
         topics[camera.info_topic] = (CameraInfo, quality(camera, depth=50))
         if config.record.log_images:
             topics[camera.image_topic] = (Image, quality(camera, depth=8))
+        if config.record.log_images and camera.depth:
+            topics[camera.depth_topic] = (Image, quality(camera, depth=8))
     return topics
 
 
