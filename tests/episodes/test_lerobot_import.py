@@ -99,7 +99,7 @@ def test_names_as_lerobot_may_have_them_are_understood(tmp_path):
     [
         (lambda path: None, Wishes({"observation.images.left": STATIC}), "no column 'observation.images.left' to rename: it has obs"),
         (lambda path: None, Wishes({TOP: STATIC, HAND: STATIC}), "two columns .* would be 'observation.images.static'"),
-        (lambda path: change_feature(path, "action", names=list("abcdefg")), WISHES, "holds a, b, .*--trust-names; .*--column action"),
+        (lambda path: change_feature(path, "action", names=list("abcdefg")), WISHES, "holds a, b, .*--trust-names; .*action=their"),
         (lambda path: change_feature(path, TOP, dtype="image"), WISHES, "stored as single pictures.*convert_image_to_video"),
         (lambda path: change_info(path, robot_type=None), WISHES, "--robot"),
         (lambda path: change_info(path, fps=29.97), WISHES, "no whole number"),

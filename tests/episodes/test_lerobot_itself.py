@@ -11,6 +11,7 @@ import pytest
 from vla_ros import cli
 from vla_ros.episodes import rows
 from vla_ros.episodes.edit import select
+from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.memory import Memory
 from vla_ros.episodes.merge import merge
@@ -19,6 +20,7 @@ from vla_ros.episodes.reader import DatasetReader
 from vla_ros.episodes.recorder import Begin, Commit, End
 from vla_ros.episodes.scribe import Scribe
 
+from . import test_depth
 from .bars import LENGTHS, TASKS, coded, decoded
 from .recordings import FEATURES, STATIC, WRIST, opened, values
 from .test_scribe import CONFIG, FPS, sample
@@ -86,15 +88,15 @@ def write(path, *lengths):
             writer.commit()
 
 
-def record(path, *lengths):
+def record(path, *lengths, config=CONFIG, seen=sample):
     """Append episodes as the recorder does, frames missing; row k of the dataset shows k, or what was seen last before it."""
-    scribe = Scribe(DatasetWriter(path, rows.features(CONFIG), FPS, CONFIG.robot), path, FPS, Memory(0, 1))
+    scribe = Scribe(DatasetWriter(path, rows.features(config), FPS, config.robot), path, FPS, Memory(0, 1))
     first = 0
     for length in lengths:
         scribe.do(Begin("pick up the red cube"))
         for k in range(length):
             if k % 5 != 3 or k == length - 1:
-                scribe.put(sample(first + k, x=0.001 * k))
+                scribe.put(seen(first + k, x=0.001 * k))
         scribe.do(End())
         scribe.do(Commit(length > 8))
         first += length
@@ -195,3 +197,17 @@ def test_what_lerobot_recorded_becomes_a_dataset_of_ours(lerobot, tmp_path, caps
     for name in ("observation.state", "action", "done"):
         assert np.array_equal(ours.column(name), np.tile(theirs.column(name), (2, 1)))
     assert_read_alike(lerobot("read", ours.path), ours)
+
+
+def test_lerobot_neither_sees_nor_hurts_depth(lerobot, examined, tmp_path):
+    record(tmp_path / "data", 10, 5, config=test_depth.CONFIG, seen=test_depth.seen)
+    assert_read_alike(lerobot("read", tmp_path / "data"), DatasetReader(tmp_path / "data"))
+    assert "FAIL" not in examined(tmp_path / "data").values()
+    lerobot("append", tmp_path / "data")
+    reader = DatasetReader(tmp_path / "data")
+    assert len(reader.episodes) == 4
+    assert [len(test_depth.shown(reader, k)) for k in (0, 1)] == [10, 5]
+    with pytest.raises(DatasetError, match="cannot be read"):
+        next(reader.depth(2, test_depth.KEY))
+    record(tmp_path / "data", 6, config=test_depth.CONFIG, seen=test_depth.seen)
+    assert len(test_depth.shown(DatasetReader(tmp_path / "data"), 4)) == 6

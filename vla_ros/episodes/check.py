@@ -47,7 +47,7 @@ def check(reader: DatasetReader, videos: bool = True) -> list[Finding]:
 
 def look_at(reader: DatasetReader, episode: Episode, median: float, videos: bool = True) -> list[Finding]:
     """Look at one episode; `median` is the frames of the dataset's median episode, 0: unknown. Only its own files are read."""
-    looks = (_numbers, _stamps, _motion, *((_videos,) if videos else ()))
+    looks = (_numbers, _stamps, _motion, *((_videos, _depths) if videos else ()))
     return [*(finding for look in looks for finding in look(reader, episode)), *_length(episode, median)]
 
 
@@ -155,6 +155,18 @@ def _videos(reader: DatasetReader, episode: Episode) -> Iterator[Finding]:
             continue
         if len(frames) > 1 and (frames[0] == frames).all():
             yield Finding(episode.index, True, f"{camera} shows one picture only")
+
+
+def _depths(reader: DatasetReader, episode: Episode) -> Iterator[Finding]:
+    for camera in reader.depths:
+        try:
+            known = [bool(picture.any()) for picture in reader.depth(episode.index, camera)]
+        except DatasetError as error:
+            yield Finding(episode.index, True, str(error))
+            continue
+        if not all(known):
+            bad = not any(known)
+            yield Finding(episode.index, bad, f"{camera} knows nothing in {known.count(False)} of {len(known)} rows")
 
 
 def _first(mask: NDArray[np.bool_]) -> int:

@@ -64,8 +64,8 @@ def messages(path: Path) -> Iterator[tuple[Any, Any, Any]]:
     with path.open("rb") as file:
         try:
             yield from NonSeekingReader(file).iter_messages(log_time_order=False)
-        except (McapError, struct.error, RuntimeError, ValueError, EOFError):
-            return  # the chunk under way when it ended
+        except (McapError, struct.error, RuntimeError, ValueError, EOFError, OverflowError, MemoryError):
+            return  # the chunk under way when it ended; a length that was half written may be any number
 
 
 def _recovered(path: Path) -> Found:

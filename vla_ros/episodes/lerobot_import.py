@@ -51,6 +51,10 @@ def imported(source: str | Path, output: str | Path, wishes: Wishes | None = Non
     if not reader.episodes:
         raise DatasetError(f"{reader.path} has no episodes")
     theirs = _renamed(reader, wishes)
+    if layout.read_depth(Path(output)):
+        raise DatasetError(
+            f"{output} has depth, which is not imported: import into a dataset of its own, or merge two of ours"
+        )
     wanted, robot = _wanted(reader, theirs, Path(output), wishes)
     _check_shapes(reader, theirs, wanted)
     wanted = {name: _ours(reader, theirs[name], name, feature, wishes) for name, feature in wanted.items()}
@@ -62,9 +66,9 @@ def imported(source: str | Path, output: str | Path, wishes: Wishes | None = Non
             columns = {ours[name]: column for name, column in content.columns.items()}
             videos = {ours[name]: film for name, film in content.videos.items()}
             holds.along(part, Path(output), writer.episodes)
-            writer.adopt(str(reader.task_of_frame[reader.episodes[part.episode].start]), columns, videos)
+            writer.adopt(str(reader.task_of_frame[reader.episodes[part.episode].start]), columns, videos, {})
     given = reader.info["features"].keys() - {*ours, *layout.INDEX_FEATURES}
-    return Imported(len(reader.episodes), tuple(sorted(given)))
+    return Imported(len(reader.episodes), (*sorted(given), *sorted(reader.depths)))
 
 
 def _renamed(reader: DatasetReader, wishes: Wishes) -> dict[str, str]:

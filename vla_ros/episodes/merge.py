@@ -29,6 +29,7 @@ def merge(shards: Sequence[str | Path], output: str | Path) -> int:
         catalogue = new_catalogue(Path(output), readers[0])
         for reader in readers:
             catalogue.check(reader.info)
+            catalogue.check_depths(reader.depths)
         for reader in readers:
             holds = Source(reader)
             for part in parts(reader):
@@ -45,6 +46,7 @@ def new_catalogue(output: Path, like: DatasetReader) -> Catalogue:
     features = {
         name: feature_of(entry) for name, entry in info["features"].items() if name not in layout.INDEX_FEATURES
     }
+    features |= {name: Feature("depth", size) for name, size in like.depths.items()}
     catalogue = Catalogue(output, features, info["fps"], info["robot_type"], durable=False)
     if catalogue.episodes:
         raise DatasetError(f"{output} already has {catalogue.episodes} episodes")

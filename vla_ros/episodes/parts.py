@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vla_ros.episodes import layout
-from vla_ros.episodes.catalogue import Columns, Videos, episode_rows, stats_of_row
+from vla_ros.episodes.catalogue import Columns, Depths, Videos, episode_rows, stats_of_row
+from vla_ros.episodes.depth import DepthEncoder
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.episodes.scribe import NOTES
@@ -43,6 +44,7 @@ class Content(NamedTuple):
     task: str
     columns: Columns
     videos: Videos
+    depths: Depths
 
 
 class Source:
@@ -63,6 +65,7 @@ class Source:
         self._cameras = [name for name in names if name in reader.cameras]
         numbers = [name for name in names if name not in {*self._cameras, *layout.INDEX_FEATURES}]
         self._columns = {name: reader.column(name) for name in numbers}
+        self._depths = [name for name in reader.depths if wanted is None or name in wanted]
         self._rows = episode_rows(reader.path, len(reader.episodes))
 
     def content(self, part: Part, scratch: Path) -> Content:
@@ -70,7 +73,8 @@ class Source:
         episode = self._reader.episodes[part.episode]
         span = slice(episode.start + part.first, episode.start + part.last)
         columns = {name: column[span] for name, column in self._columns.items()}
-        return Content(episode.task, columns, {name: self._video(part, name, scratch) for name in self._cameras})
+        videos = {name: self._video(part, name, scratch) for name in self._cameras}
+        return Content(episode.task, columns, videos, {name: self._depth(part, name, scratch) for name in self._depths})
 
     def along(self, part: Part, output: Path, index: int) -> None:
         """Copy what lies beside an episode to where it is `index`."""
@@ -80,6 +84,21 @@ class Source:
                 target = output / name.format(index)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
+
+    def _depth(self, part: Part, camera: str, scratch: Path) -> Path:
+        target, reader = scratch / f"{camera}.mkv", self._reader
+        if part.last - part.first == reader.episodes[part.episode].length:
+            if not reader.depth_file(part.episode, camera).is_file():
+                raise DatasetError(f"{reader.depth_file(part.episode, camera)} is missing")
+            shutil.copyfile(reader.depth_file(part.episode, camera), target)
+            return target
+        encoder = DepthEncoder(target, reader.depths[camera], reader.info["fps"])
+        try:
+            for picture in islice(reader.depth(part.episode, camera), part.first, part.last):
+                encoder.add(picture)
+        finally:
+            encoder.close()
+        return target
 
     def _video(self, part: Part, camera: str, scratch: Path) -> tuple[Path, Stats]:
         """As it is where that is possible: an episode that is whole, and alone in its mp4. Otherwise it is encoded again."""

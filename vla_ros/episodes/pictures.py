@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Picture
 from PIL import ImageDraw
 
 from vla_ros.episodes.check import column
+from vla_ros.episodes.depth import Depth
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.geometry import Array
 from vla_ros.values import Image
@@ -26,20 +29,38 @@ GROUPS = {
 
 
 def contact_sheet(reader: DatasetReader, episode: int, path: Path, columns: int = 8) -> None:
-    """Frames evenly over an episode, one row per camera, each with its second. Raises DatasetError for an unknown episode."""
-    films = {camera: reader.video(episode, camera) for camera in reader.cameras}
+    """Frames evenly over an episode, one row per camera and then one per depth, each with its second.
+
+    Raises DatasetError for an unknown episode, and where a film is missing or too short.
+    """
     count = reader.episodes[episode].length
     chosen = np.linspace(0, count - 1, min(columns, count), dtype=np.int64)
+    films = [_chosen(reader.frames(episode, camera), chosen) for camera in reader.cameras]
+    films += [[coloured(p) for p in _chosen(reader.depth(episode, camera), chosen)] for camera in reader.depths]
     size = (len(chosen) * (WIDTH + MARGIN) + MARGIN, len(films) * (HEIGHT + MARGIN) + MARGIN + 16)
     sheet = Picture.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, 2), f"episode {episode}: {reader.episodes[episode].task}", fill="black")
-    for row, film in enumerate(films.values()):
+    for row, film in enumerate(films):
         for place, frame in enumerate(chosen):
             corner = (MARGIN + place * (WIDTH + MARGIN), 16 + MARGIN + row * (HEIGHT + MARGIN))
-            sheet.paste(_fitted(film[frame]), corner)
+            sheet.paste(_fitted(film[place]), corner)
             draw.text((corner[0] + 3, corner[1] + 2), f"{frame / reader.info['fps']:.1f} s", fill="yellow")
     _save(sheet, path)
+
+
+def _chosen(film: Iterable[Any], chosen: NDArray[np.int64]) -> list[Any]:
+    wanted = set(chosen.tolist())
+    return [picture for k, picture in enumerate(film) if k in wanted]
+
+
+def coloured(depth: Depth) -> Image:
+    """Depth (H, W) mm as a picture: near is red, far is blue, over what is known but for its nearest and farthest percent."""
+    known = depth[depth > 0]
+    near, far = np.percentile(known, (1, 99)) if known.size else (0.0, 1.0)
+    share = np.clip((depth - near) / max(far - near, 1.0), 0.0, 1.0)
+    colours = np.stack([1.0 - share, 1.0 - np.abs(2.0 * share - 1.0), share], axis=-1)
+    return np.asarray(np.where(depth[..., None] > 0, colours * 255.0, 0.0).astype(np.uint8))
 
 
 def plots(reader: DatasetReader, episode: int, path: Path) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vla_ros.episodes import layout, video
+from vla_ros.episodes import depth, layout, video
 from vla_ros.episodes.catalogue import episode_rows, read_tasks
+from vla_ros.episodes.depth import Depth
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.values import Image
 
@@ -107,6 +108,31 @@ class DatasetReader:
         keys = [f"videos/{camera}/{key}" for key in ("chunk_index", "file_index")]
         places = [tuple(row[key] for key in keys) for row in self._rows]
         return places.count(places[episode]) == 1
+
+    @cached_property
+    def depths(self) -> dict[str, tuple[int, int]]:
+        """Names of the depth that is beside the videos (observation.depth.NAME), and its size (height, width)."""
+        return layout.read_depth(self.path)
+
+    def depth(self, episode: int, camera: str) -> Iterator[Depth]:
+        """The depth of an episode, row by row, (H, W) mm, 0 where unknown. Raises DatasetError where some is missing."""
+        if camera not in self.depths:
+            raise DatasetError(f"{self.path} has no depth {camera!r}, only {sorted(self.depths)}")
+        if not 0 <= episode < len(self._rows):
+            raise DatasetError(f"{self.path} has no episode {episode}: it has {len(self._rows)}")
+        path, length, count = self.depth_file(episode, camera), self.episodes[episode].length, 0
+        try:
+            for picture in islice(depth.pictures(path), length):
+                count += 1
+                yield picture
+        except (OSError, ValueError, IndexError, av.FFmpegError) as error:
+            raise DatasetError(f"{path} cannot be read: {error}") from error
+        if count != length:
+            raise DatasetError(f"{path} has {count} pictures and should have {length}")
+
+    def depth_file(self, episode: int, camera: str) -> Path:
+        """The mkv with the depth of an episode."""
+        return self.path / layout.DEPTH_PATH.format(depth_key=camera, **layout.file_of(episode))
 
     def video_file(self, episode: int, camera: str) -> Path:
         """The mp4 that holds an episode. Raises DatasetError if there is no such episode or camera."""
