@@ -24,6 +24,9 @@ class Asked:
         self.wishes, self.instructions, self.drives, self.events = [], [], [], []
         self.answer = Answer(True, "done")
 
+    def ask(self, name):
+        return lambda: self.wish(name)
+
     def wish(self, name):
         self.wishes.append(name)
         return self.answer

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import PIL.Image
 
+from vla_ros.commands.episodes import TwinLink, set_up
 from vla_ros.commands.live import Live, enable, enter_ros, live, port_near
-from vla_ros.commands.measure import begin
 from vla_ros.config import load
 
 from .browser import Running, opened, until
@@ -69,11 +69,15 @@ def looked_at(browser, running: Live, **options):
     return page
 
 
-def moving(page, running: Live):
-    """Have the arm move, with its way drawn."""
+def moving(page, running: Live, seed):
+    """Have the arm begin a task, with its way drawn."""
     if running.client.arm.values.get("mode") == "STOPPED":
         running.client.trigger("/arm/reset")
-    begin(running)
+    twin = TwinLink(running)
+    set_up(running, twin, seed)
+    enable(running.client)
+    running.client.instruct(bytes(twin.task()["instruction"]).decode())
+    twin.close()
     until(page, f"{MODE}'ACTIVE' && vlaRos.views[0].path.length > 3 && vlaRos.snapshot.command?.speed > 0.03")
 
 
@@ -83,7 +87,7 @@ def of_the_arm(album, browser):
         page.wait_for_timeout(3000)
         album.keep(page, "disarmed")
         album.element(page, "policy", "#policy")
-        moving(page, running)
+        moving(page, running, 3)
         page.wait_for_timeout(700)
         album.keep(page, "moving")
         page.click("#stop")
@@ -96,12 +100,11 @@ def of_the_arm(album, browser):
             "phone": {"viewport": PHONE, "has_touch": True},
         }.items():
             page = looked_at(browser, running, **options)
-            moving(page, running)
+            moving(page, running, 4)
             page.wait_for_timeout(700)
             album.keep(page, name)
             if name == "dark":
                 page.context.close()
-        running.service.pids()
     until(page, "!document.getElementById('stale').hidden")
     page.set_viewport_size(DESK)
     page.wait_for_timeout(2500)
@@ -120,7 +123,7 @@ def of_the_recorder(album, browser):
             page.click("#keys [data-event=toggle]")
             until(page, "document.getElementById('phase').textContent === 'recording'")
             hold(page, "down", 2500, lambda: album.keep(page, "recording"))
-            album_drive(album, page)
+            by_hand(album, page)
             page.click("#keys [data-event=toggle]")
             until(page, "document.getElementById('phase').textContent === 'deciding'")
             page.wait_for_timeout(400)
@@ -152,7 +155,7 @@ def hold(page, label, milliseconds, meanwhile=lambda: None):
     page.mouse.up()
 
 
-def album_drive(album, page):
+def by_hand(album, page):
     button = page.locator("#pad button", has_text="forward")
     button.scroll_into_view_if_needed()
     button.hover()

@@ -312,6 +312,12 @@ def test_many_requests_are_slowed_and_stop_never(robot, client):
     assert client.post("/api/disable").status_code == 200
 
 
+def test_many_questions_are_slowed_too(robot, client):
+    answers = [client.get("/api/latency").status_code for _ in range(410)]
+    assert answers == [200] * 400 + [429] * 10
+    assert client.post("/api/stop").status_code == 200
+
+
 def test_guessing_tokens_is_slowed_for_those_who_guess(guarded):
     _, client = guarded
     answers = [client.get("/api/status", headers=bearer(f"guess-{k}")).status_code for k in range(30)]

@@ -1,8 +1,10 @@
 """Slots, journals, the clutch, and the way drawn into the pictures."""
 
+import ast
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +132,17 @@ def test_a_path_is_drawn_while_the_tool_is_heard_and_follows_the_policy():
     assert paths(robot.board, robot.config, now + 450 * MS)["static"] == []
     robot.fill("STOPPED", "stopped: requested")
     assert paths(robot.board, robot.config, now)["static"] == []
+
+
+def test_nothing_of_the_dashboard_unpickles():
+    """What comes from the network is text, JSON or a dataset's files, and never code."""
+    for path in (Path(__file__).parents[2] / "vla_ros" / "dashboard").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        imported = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        imported |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        assert imported & {"pickle", "marshal", "shelve", "dill", "multiprocessing"} == set(), path
+        called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        assert called & {"eval", "exec", "compile"} == set(), path
 
 
 def test_the_application_loads_neither_ros_nor_what_is_heavy():

@@ -110,6 +110,20 @@ def gone(raw):
         return True
 
 
+def ping_on(wire):
+    for _ in range(100_000):
+        wire.ping()
+
+
+def test_who_floods_a_websocket_is_cut_off_and_the_others_are_served(running):
+    with wire(running, "api/telemetry") as flood, wire(running, "api/telemetry") as good:
+        good.recv(timeout=PATIENCE)
+        with pytest.raises(exceptions.ConnectionClosed):
+            ping_on(flood)
+        assert httpx.post(f"{running.url}api/stop").json() == {"text": "done"}
+        assert '"snapshot"' in good.recv(timeout=PATIENCE) + good.recv(timeout=PATIENCE)
+
+
 def test_who_reads_nothing_holds_up_nobody_and_has_the_newest_when_he_does(running):
     with wire(running, "cameras/static?credit=1") as slow, wire(running, "cameras/static") as quick:
         first = exposure(slow.recv(timeout=PATIENCE))

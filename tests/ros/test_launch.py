@@ -1,5 +1,6 @@
 """The launch files, where `ros2 launch` is installed: it is on no package index, so elsewhere this is skipped."""
 
+import ast
 import importlib.util
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from tests.arms import standin
+from vla_ros import bringup
 from vla_ros.config import load
 from vla_ros.nodes import domain
 from vla_ros.shared import Block
@@ -45,6 +47,23 @@ def test_every_launch_file_is_python():
     assert FILES == ["record.launch.py", "robot.launch.py", "sim.launch.py"]
     for name in FILES:
         compile((FOLDER / name).read_text(), name, "exec")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_launch_file_starts_the_dashboard(name):
+    """Read from the source: `ros2 launch` is on no package index."""
+    constants = {
+        target.id: ast.literal_eval(node.value)
+        for node in ast.parse((FOLDER / name).read_text()).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    assert constants["SETTINGS"]["dashboard"] == "dashboard.port"
+    port, about = constants["ARGUMENTS"]["dashboard"]
+    config = load("twin", overrides=[f"dashboard.port={port}"])
+    assert "dashboard" in [process.name for process in bringup.processes(config)]
+    assert "0: none" in about
 
 
 @pytest.fixture

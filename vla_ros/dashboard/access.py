@@ -141,14 +141,14 @@ class Bucket:
     _left: float = field(default=-1.0)
     _moment: int = 0
 
-    def take(self, now: int) -> bool:
-        """Whether one more may pass at `now` (ns, monotonic)."""
+    def take(self, now: int, amount: float = 1.0) -> bool:
+        """Whether so much more may pass at `now` (ns, monotonic)."""
         waited = (now - self._moment) / SECOND
         self._left = self.burst if self._left < 0 else min(self.burst, self._left + waited * self.rate)
         self._moment = now
-        if self._left < 1:
+        if self._left < amount:
             return False
-        self._left -= 1
+        self._left -= amount
         return True
 
 

@@ -182,8 +182,9 @@ def _command_routes(room: Room) -> APIRouter:
     def add(name: Wish, about: str) -> None:
         @api.post(f"/api/{name}", name=name, description=about)
         async def wish() -> Said:
+            answer = room.commands.ask(name)  # by this thread: a Stop that waits for another one to wake is late
             loop, threads = asyncio.get_running_loop(), room.stoppers if name == "stop" else None
-            return told(await loop.run_in_executor(threads, room.commands.wish, name))
+            return told(await loop.run_in_executor(threads, answer))
 
     add("stop", "Stop the arm at once; it stays stopped until reset.")
     add("enable", "Let the arm move. 409 where something is in the way.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -20,10 +21,10 @@ class Answer:
 
 
 class Commands(Protocol):
-    """Calls that wait for the answer, at most a few seconds; any thread may call them."""
+    """Calls that wait for the answer, at most a few seconds, but for `ask`; any thread may call them."""
 
-    def wish(self, name: Wish) -> Answer:
-        """Call /arm/<name>."""
+    def ask(self, name: Wish) -> Callable[[], Answer]:
+        """Call /arm/<name> without waiting: it is under way when this returns. What it returns waits for the answer."""
 
     def instruct(self, text: str) -> Answer:
         """Give the policy an instruction; an empty one makes it idle."""

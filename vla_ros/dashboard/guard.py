@@ -41,9 +41,9 @@ class Guard:
     Stop needs no more than `watch`, and is neither counted nor measured.
     """
 
-    def __init__(self, app: ASGI, access: Access, clock: Clock, changes: Limiter | None = None) -> None:
+    def __init__(self, app: ASGI, access: Access, clock: Clock) -> None:
         self.app, self._access, self._clock = app, access, clock
-        self._changes = changes or Limiter(rate=20, burst=60)
+        self._changes, self._questions = Limiter(rate=20, burst=60), Limiter(rate=100, burst=400)
         self._failures = Limiter(rate=1, burst=20)
         self.refused = 0
 
@@ -84,7 +84,8 @@ class Guard:
             return 429, "too many wrong tokens: wait a while"
         if scope["path"] == STOP or refusal[0]:
             return refusal
-        if writes and needed is not None and not self._changes.take(address, now):
+        counted = self._changes if writes and needed is not None else self._questions
+        if not counted.take(address, now):
             return 429, "too many requests: wait a second"
         return 0, ""
 

@@ -1,4 +1,7 @@
-"""Connections that ask nothing: they are few and none is kept for long, so that there is always room for who wants to stop the arm."""
+"""Connections that ask nothing are few and not kept for long, and none can keep the server busy by itself: who wants to stop the arm
+
+finds room, and is heard soon.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,17 @@ import resource
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from vla_ros.clock import Clock
+from vla_ros.dashboard.access import Bucket
 
 IDLE = 30.0
 """s in which a whole request must begin."""
 MOST = 128
 """Connections without a request; one more, and the one that has waited longest is closed. A page has up to six."""
+BYTES, BURST = 8 * 1024, 16 * 1024
+"""Bytes a second that a WebSocket may send, and at once: a pad sends 5 kB/s, and frames of six bytes keep a server busy."""
 FILES = 65536
 """Open files that are asked for, where the system allows it."""
 
@@ -56,6 +65,23 @@ def patient(most: int = MOST, idle: float = IDLE) -> type[asyncio.Protocol]:
                 timer.cancel()
 
     return Patient
+
+
+def measured(clock: Clock) -> type[asyncio.Protocol]:
+    """The WebSocket protocol of one server: who sends more than he may is cut off, unread."""
+
+    class Measured(WebSocketsSansIOProtocol):
+        _bucket: Bucket | None = None
+
+        def data_received(self, data: bytes) -> None:
+            if self._bucket is None:  # the first is the handshake
+                self._bucket = Bucket(BYTES, BURST)
+            elif not self._bucket.take(clock.now(), len(data)):
+                self.transport.abort()
+                return
+            super().data_received(data)
+
+    return Measured
 
 
 def allow_files() -> None:

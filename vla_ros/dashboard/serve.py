@@ -8,9 +8,10 @@ from typing import Any
 
 import uvicorn
 
+from vla_ros.clock import MonotonicClock
 from vla_ros.config import Config
 from vla_ros.dashboard.access import AccessError
-from vla_ros.dashboard.patience import allow_files, patient
+from vla_ros.dashboard.patience import allow_files, measured, patient
 
 MESSAGE = 4096
 """Bytes of a WebSocket message to us at most: a wish of the pad has 200."""
@@ -34,7 +35,7 @@ class Server:
             timeout_keep_alive=30,
             h11_max_incomplete_event_size=16384,
             http=patient(),
-            ws="websockets-sansio",
+            ws=measured(MonotonicClock()),
             ws_max_size=MESSAGE,
             ws_max_queue=QUEUE,
             ws_ping_interval=5.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,16 @@ class Calls:
         """Whether the arm node is there to be stopped, and somebody to be instructed."""
         return bool(self._clients["stop"].service_is_ready() and self._instruction.get_subscription_count())
 
-    def wish(self, name: Wish) -> Answer:
-        """Call /arm/<name> and wait for what it says."""
-        answer = self._call(self._clients[name], f"/arm/{name}")
-        self._write(f"{name}: {answer.text}", 0 if answer.done else 1)
-        return answer
+    def ask(self, name: Wish) -> Callable[[], Answer]:
+        """Call /arm/<name>; what this returns waits for what it says."""
+        waiting = self._call(self._clients[name], f"/arm/{name}")
+
+        def answered() -> Answer:
+            answer = waiting()
+            self._write(f"{name}: {answer.text}", 0 if answer.done else 1)
+            return answer
+
+        return answered
 
     def meet_recorder(self) -> None:
         """A recorder is heard, so it can be asked. To be called by the thread that spins."""
@@ -56,21 +62,25 @@ class Calls:
         name = f"/recorder/{event.value}"
         if event not in self._recorder:
             return Answer(False, _nobody(name), reached=False)
-        answer = self._call(self._recorder[event], name)
+        answer = self._call(self._recorder[event], name)()
         self._write(f"recorder {event.value}: {answer.text}", 0 if answer.done else 1)
         return answer
 
-    def _call(self, client: Any, name: str) -> Answer:
+    def _call(self, client: Any, name: str) -> Callable[[], Answer]:
         if not client.service_is_ready():
-            return Answer(False, _nobody(name), reached=False)
+            return lambda: Answer(False, _nobody(name), reached=False)
         done = threading.Event()
         future = client.call_async(Trigger.Request())
         future.add_done_callback(lambda _: done.set())
-        if not done.wait(ANSWER):
-            client.remove_pending_request(future)
-            return Answer(False, f"{name} did not answer within {ANSWER:g} s", reached=False)
-        response = future.result()
-        return Answer(bool(response.success), str(response.message))
+
+        def answered() -> Answer:
+            if not done.wait(ANSWER):
+                client.remove_pending_request(future)
+                return Answer(False, f"{name} did not answer within {ANSWER:g} s", reached=False)
+            response = future.result()
+            return Answer(bool(response.success), str(response.message))
+
+        return answered
 
     def instruct(self, text: str) -> Answer:
         """Give the policy an instruction. What it makes of it is in its status."""

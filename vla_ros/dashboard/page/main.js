@@ -6,7 +6,7 @@ import { Link } from "./link.js";
 import { LEVELS, prepend, showPolicies, Timeline } from "./lists.js";
 import { Pad } from "./pad.js";
 import { number, Plots, samples } from "./plots.js";
-import { readings, Recorder } from "./recorder.js";
+import { put, readings, Recorder } from "./recorder.js";
 
 const at = (id) => document.getElementById(id);
 const OLD = 1000, HISTORY = "vla_ros.history";
@@ -44,17 +44,17 @@ async function stop(event) {
 function show(snapshot) {
   const { arm, policy } = snapshot, mode = arm?.values.mode ?? "NONE";
   state.snapshot = snapshot;
-  at("mode").textContent = mode;
+  put(at("mode"), mode);
   document.querySelector("header").dataset.mode = mode;
-  at("verdict").textContent = arm?.message ?? "the arm node is not heard";
+  put(at("verdict"), arm?.message ?? "the arm node is not heard");
   at("verdict").className = arm ? LEVELS[arm.level] : "bad";
   at("enable").classList.toggle("next", mode === "DISARMED");
   at("reset").classList.toggle("next", mode === "STOPPED");
   readings(at("readings"), measured(snapshot));
   state.recorder.show(snapshot.recorder);
   state.episodes.follow(snapshot.recorder);
-  at("current").textContent = policy?.values.instruction || "no instruction";
-  at("thought").textContent = policy?.message ?? "";
+  put(at("current"), policy?.values.instruction || "no instruction");
+  put(at("thought"), policy?.message ?? "");
   for (const view of state.views) {
     const lost = snapshot.recorder?.values[`${view.name}_lost`];
     view.path = snapshot.paths[view.name] ?? [];
@@ -95,10 +95,10 @@ function tick() {
   const now = performance.now(), silent = now - state.link.heard, armAge = state.snapshot?.arm?.age_ms ?? 0;
   const age = Math.max(silent, silent + armAge);
   const old = !state.link.heard || age > OLD;
-  at("link").textContent = silent > OLD || !state.link.heard ? "no connection" : old ? "robot not heard" : "live";
+  put(at("link"), silent > OLD || !state.link.heard ? "no connection" : old ? "robot not heard" : "live");
   at("link").className = `badge ${old ? "bad" : "ok"}`;
   at("stale").hidden = !old;
-  at("stale").textContent = state.link.heard ? `What is shown is ${(age / 1000).toFixed(0)} s old.` : "Nothing has come from the service yet.";
+  put(at("stale"), state.link.heard ? `What is shown is ${(age / 1000).toFixed(0)} s old.` : "Nothing has come from the service yet.");
   state.link.check(now);
 }
 

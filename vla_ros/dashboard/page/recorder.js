@@ -13,6 +13,11 @@ export const BUTTONS = [
 ];
 export const SILENT = 2000;
 
+/** Say a text where it is another one: what says the same again is read out again by a screen reader. */
+export function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** Minutes, seconds and tenths. */
 export function timer(seconds) {
   const tenths = Math.floor(seconds * 10);
@@ -64,14 +69,14 @@ export class Recorder {
     const { values } = report, silent = report.age_ms > SILENT, phase = silent ? "silent" : values.phase, seconds = Number(values.seconds);
     this.phase = phase;
     for (const id of ["phase", "take"]) at(id).dataset.phase = phase;
-    at("phase").textContent = silent ? "not heard" : phase;
-    at("clock").textContent = phase === "recording" ? timer(seconds) : `${values.episodes} saved`;
-    at("take").textContent = `● ${timer(seconds)}`;
+    put(at("phase"), silent ? "not heard" : phase);
+    put(at("clock"), phase === "recording" ? timer(seconds) : `${values.episodes} saved`);
+    put(at("take"), `● ${timer(seconds)}`);
     const obstacle = silent ? "The recorder is not heard any more." : values.obstacle || values.log || (values.parking === "True" ? "The arm is parking." : "");
     at("obstacle").hidden = !obstacle;
-    at("obstacle").textContent = obstacle;
-    at("sentence").textContent = values.instruction;
-    at("following").textContent = Number(values.tasks) > 1 ? `${Number(values.task) % Number(values.tasks) + 1} of ${values.tasks}; then: ${values.next}` : "";
+    put(at("obstacle"), obstacle);
+    put(at("sentence"), values.instruction);
+    put(at("following"), Number(values.tasks) > 1 ? `${Number(values.task) % Number(values.tasks) + 1} of ${values.tasks}; then: ${values.next}` : "");
     this.numbers(values);
     this.enable(phase, values);
   }
@@ -79,8 +84,8 @@ export class Recorder {
   enable(phase, values) {
     for (const { event, phases, button, label } of this.buttons) {
       button.disabled = !phases.includes(phase) || !this.may();
-      if (event === "toggle") label.textContent = phase === "recording" ? "End the take" : "Start recording";
-      if (event === "save") label.textContent = `Keep last ${Math.round(Number(values.memory_s ?? 0))} s`;
+      if (event === "toggle") put(label, phase === "recording" ? "End the take" : "Start recording");
+      if (event === "save") put(label, `Keep last ${Math.round(Number(values.memory_s ?? 0))} s`);
       button.classList.toggle("next", !button.disabled && (event === "toggle" || (phase === "deciding" && event === "success")));
     }
   }
@@ -88,11 +93,11 @@ export class Recorder {
   numbers(values) {
     const told = { episodes: values.episodes, frames: values.frames, repeated: values.repeated, skipped: values.skipped, lost: values.lost, "disk free": `${values.free_gb ?? "–"} GB` };
     readings(this.at("counts"), told);
-    this.at("eyes").tBodies[0].replaceChildren(...eyes(values).map((cells) => {
-      const row = document.createElement("tr");
-      for (const text of cells) row.append(Object.assign(document.createElement("td"), { textContent: text }));
-      return row;
-    }));
+    const body = this.at("eyes").tBodies[0];
+    eyes(values).forEach((cells, k) => {
+      const row = body.rows[k] ?? body.insertRow();
+      cells.forEach((text, j) => put(row.cells[j] ?? row.insertCell(), text));
+    });
   }
 }
 
@@ -106,6 +111,6 @@ export function readings(list, values) {
       box.append(Object.assign(document.createElement("dt"), { textContent: name }), document.createElement("dd"));
       list.append(box);
     }
-    if (box.lastChild.textContent !== text) box.lastChild.textContent = text;
+    put(box.lastChild, text);
   }
 }
