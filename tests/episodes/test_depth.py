@@ -25,6 +25,7 @@ from vla_ros.episodes.recorder import Begin, Commit, Discard, End, Keep
 from vla_ros.episodes.scribe import Scribe
 
 from .bars import decoded
+from .test_kills import dies_at, killed
 from .test_scribe import FPS, sample
 
 CONFIG = load("twin", overrides=["cameras.wrist.depth=true", "record.depth=true"])
@@ -139,6 +140,35 @@ def test_depth_of_a_commit_that_did_not_reach_info_is_pruned(desk, tmp_path):
     desk.close()
     with DatasetWriter(tmp_path / "data", rows.features(CONFIG), FPS, CONFIG.robot):
         assert [path.name for path in tmp_path.glob("data/**/*.mkv")] == ["file-000.mkv"]
+
+
+def test_a_kill_at_any_step_of_a_commit_costs_at_most_its_episode_and_its_depth(tmp_path, monkeypatch):
+    data, episodes, step = tmp_path / "data", 0, 0
+
+    def append(first):
+        writer = DatasetWriter(data, rows.features(CONFIG), FPS, CONFIG.robot)
+        made = Scribe(writer, data, FPS, Memory(0, 1))
+        record(made, range(10 * first, 10 * first + 3))
+        made.close()
+
+    while True:
+
+        def dying(at=step, first=episodes):
+            dies_at(at, monkeypatch)
+            append(first)
+
+        if not killed(dying):
+            break
+        step += 1
+        if (data / layout.INFO).exists():
+            episodes = len(DatasetReader(data).episodes)
+    reader = DatasetReader(data)
+    assert step > 15
+    assert len(reader.episodes) == episodes + 1
+    assert [shown(reader, k) for k in range(episodes + 1)] == [
+        [10 * k, 10 * k + 1, 10 * k + 2] for k in range(episodes + 1)
+    ]
+    assert len(list(data.glob("**/*.mkv"))) == episodes + 1, "what the killed ones left is gone"
 
 
 def test_trim_delete_and_merge_take_depth_along(desk, tmp_path):

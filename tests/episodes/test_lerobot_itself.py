@@ -29,7 +29,7 @@ BIN = Path(__file__).parents[2] / ".venv-lerobot/bin"
 PROGRAM = Path(__file__).with_name("in_lerobot.py")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not (BIN / "lerobot-doctor").is_file(), reason="there is no .venv-lerobot: make env-lerobot"),
+    pytest.mark.skipif(not (BIN.parent / ".installed").is_file(), reason="no .venv-lerobot: make env-lerobot"),
 ]
 
 
@@ -197,6 +197,9 @@ def test_what_lerobot_recorded_becomes_a_dataset_of_ours(lerobot, tmp_path, caps
     for name in ("observation.state", "action", "done"):
         assert np.array_equal(ours.column(name), np.tile(theirs.column(name), (2, 1)))
     assert_read_alike(lerobot("read", ours.path), ours)
+    select(theirs.path, tmp_path / "part", [Part(1, 1, 4)])
+    part = DatasetReader(tmp_path / "part")
+    assert [decoded(image) for image in part.video(0, "observation.images.top")] == [5, 6, 7]
 
 
 def test_lerobot_neither_sees_nor_hurts_depth(lerobot, examined, tmp_path):

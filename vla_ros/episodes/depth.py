@@ -1,7 +1,7 @@
 """Depth as it is kept: whole mm in 16 bits, 0 where it is not known, coded without loss (FFV1).
 
-FFV1 because it keeps up: 7 to 11 ms and 135 to 185 kB for a picture of 640×480, a third of its size. Lossless HEVC takes 55 ms and
-more.
+FFV1 because it keeps up: 6 to 12 ms and 93 to 183 kB for a picture of 640×480 without and with 2 mm of noise, which has 614 kB.
+Lossless HEVC takes 55 ms and more.
 """
 
 from __future__ import annotations

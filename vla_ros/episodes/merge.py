@@ -56,7 +56,9 @@ def new_catalogue(output: Path, like: DatasetReader) -> Catalogue:
 def feature_of(entry: Mapping[str, Any]) -> Feature:
     """The inverse of `layout.feature_entry`, but for the quality of videos, which info.json does not tell."""
     feature = Feature(entry["dtype"], tuple(entry["shape"]), names_of(entry))
-    return feature._replace(pix_fmt=entry["info"]["video.pix_fmt"]) if feature.is_video else feature
+    if not feature.is_video:
+        return feature
+    return feature._replace(pix_fmt=(entry.get("info") or {}).get("video.pix_fmt", "yuv420p"))
 
 
 def names_of(entry: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +42,7 @@ class DatasetReader:
         self.tasks = read_tasks(self.path, self.info["total_tasks"])
         self._rows = episode_rows(self.path, self.info["total_episodes"], self._row_columns())
         self.episodes = [_episode(row) for row in self._rows]
+        self._shares: dict[str, Counter[tuple[int, int]]] = {}
         self._check_frames()
 
     @property
@@ -105,9 +107,9 @@ class DatasetReader:
 
     def alone(self, episode: int, camera: str) -> bool:
         """Whether the mp4 that holds an episode holds no other: LeRobot itself puts several into one."""
-        keys = [f"videos/{camera}/{key}" for key in ("chunk_index", "file_index")]
-        places = [tuple(row[key] for key in keys) for row in self._rows]
-        return places.count(places[episode]) == 1
+        if camera not in self._shares:
+            self._shares[camera] = Counter(self._place(row, camera) for row in self._rows)
+        return self._shares[camera][self._place(self._rows[episode], camera)] == 1
 
     @cached_property
     def depths(self) -> dict[str, tuple[int, int]]:
@@ -140,9 +142,11 @@ class DatasetReader:
             raise DatasetError(f"{self.path} has no video {camera!r}, only {self.cameras}")
         if not 0 <= episode < len(self._rows):
             raise DatasetError(f"{self.path} has no episode {episode}: it has {len(self._rows)}")
-        row = self._rows[episode]
-        place = {key: row[f"videos/{camera}/{key}"] for key in ("chunk_index", "file_index")}
-        return self.path / self.info["video_path"].format(video_key=camera, **place)
+        chunk, file = self._place(self._rows[episode], camera)
+        return self.path / self.info["video_path"].format(video_key=camera, chunk_index=chunk, file_index=file)
+
+    def _place(self, row: dict[str, Any], camera: str) -> tuple[int, int]:
+        return row[f"videos/{camera}/chunk_index"], row[f"videos/{camera}/file_index"]
 
     def _values(self, name: str) -> np.ndarray:
         """The numbers of a column in the order of the files, flat."""
