@@ -60,6 +60,18 @@ def test_lower_precision_stays_near(release, precision, most, tmp_path):
     assert manifest.graphs["encode"].precision == precision
 
 
+def test_lower_precision_is_a_copy_whose_norms_keep_every_digit():
+    network, _ = load_release(*parts(FIXTURE))
+    for number, parameter in enumerate(network.eye.parameters()):
+        torch.nn.init.normal_(parameter, 1.0, 0.1, generator=torch.Generator().manual_seed(number))
+    graph = Kosmos2Graph(network.eye, 2).eval()
+    low = graph.in_precision(torch.bfloat16)
+    for norm in ("layer_norm", "layers.0.self_attn_layer_norm", "layers.1.final_layer_norm"):
+        assert torch.equal(low.text.get_submodule(norm).weight, graph.text.get_submodule(norm).weight)
+    assert {p.dtype for p in graph.parameters()} == {torch.float32}
+    assert low.text.layers[0].ffn.fc1.weight.dtype == low.vision.post_layernorm.weight.dtype == torch.bfloat16
+
+
 @torch.no_grad()
 def test_one_graph_serves_every_length():
     network, _ = load_release(*parts(FIXTURE))

@@ -214,7 +214,9 @@ def outcome_table(outcome: Outcome) -> Any:
 
     drawn = Table(title=f"{outcome.size}, window {outcome.window}: ms a step")
     for heading in ("", "p50", "p99", "n", "× reference", "× window", "× floor", "differs"):
-        drawn.add_column(heading, justify="right" if heading else "left")
+        drawn.add_column(
+            heading, justify="right" if heading else "left", overflow="fold"
+        )  # an interval is no less than its end
     for figure, name in zip(figures(outcome), outcome.times, strict=True):
         p50, p99, *_ = figure.quantiles()
         ratios = [_share(outcome, f"{slow}_over_{name}") for slow in ("reference", "recomputed_window")]

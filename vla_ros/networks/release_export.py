@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -195,7 +194,7 @@ def _write_graphs(
 
 def _at(graph: Kosmos2Graph, precision: Precision) -> Kosmos2Graph:
     """A copy of the graph that computes in this precision; in fp32 the graph itself."""
-    return graph if precision == "fp32" else copy.deepcopy(graph).to_precision(TYPES[precision])
+    return graph if precision == "fp32" else graph.in_precision(TYPES[precision])
 
 
 def _memory(number: int, tensor: Tensor) -> Input:

@@ -8,6 +8,7 @@ mask, a tokenizer or an embedding table in it. Of the last layer only the action
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -60,13 +61,29 @@ class Kosmos2Graph(nn.Module):
     def to_precision(self, kind: torch.dtype) -> Kosmos2Graph:
         """Compute in `kind` from now on: the matrix products, that is. What layers add up to and their norms stay in float32."""
         self.kind = kind
-        for tower in (self.vision, self.projection, self.text):
-            tower.to(kind)
-        for norm in (self.text.layer_norm, *(n for layer in self.text.layers for n in _norms(layer))):
+        for parameter in self._narrow():
+            parameter.data = parameter.data.to(kind)
+        for norm in self._wide():
             norm.float()
         for name in ("latent_q", "latent_k", "latent_v"):
             setattr(self, name, getattr(self, name).to(kind))
         return self
+
+    def in_precision(self, kind: torch.dtype) -> Kosmos2Graph:
+        """A copy that computes in `kind`. Its weights are never there twice in float32."""
+        narrow = {id(p): nn.Parameter(p.detach().to(kind), requires_grad=False) for p in self._narrow()}
+        return copy.deepcopy(self, narrow).to_precision(kind)
+
+    def _wide(self) -> list[nn.Module]:
+        """The norms of what layers add up to."""
+        return [self.text.layer_norm, *(norm for layer in self.text.layers for norm in _norms(layer))]
+
+    def _narrow(self) -> list[nn.Parameter]:
+        """All parameters but those of these norms."""
+        wide = {id(p) for norm in self._wide() for p in norm.parameters()}
+        return [
+            p for tower in (self.vision, self.projection, self.text) for p in tower.parameters() if id(p) not in wide
+        ]
 
     def look(self, images: list[Tensor]) -> Tensor:
         """Image tokens (1, cameras·Q, D), scaled and with positions, the last camera's first."""
