@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vla_ros.commands import bench_dashboard, bench_kortex, bench_policy, bench_record
 from vla_ros.commands import live as live_service
+from vla_ros.commands.bench_report import document, figure_table, process_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +85,7 @@ def _live(
     with sim.starting(console, options, config) as live:
         console.print(f"measuring {options.policy} for {options.seconds:g} s")
         figures, processes = measure(live, options.seconds)
-    console.print(figure_table(figures), _process_table(processes))
+    console.print(figure_table(figures), process_table(processes))
     bounds.append(period_bound(figures))
     return figures, processes
 
@@ -140,28 +141,6 @@ def smoothness_bounds(figures: Sequence[Figures], speeds: tuple[Any, Any]) -> li
     return bounds
 
 
-def document(
-    figures: Sequence[Figures], bounds: Sequence[Bound], processes: Mapping[str, dict[str, float]]
-) -> dict[str, Any]:
-    """What --json writes."""
-    from vla_ros.evaluation.wilson import machine
-
-    summary: dict[str, Any] = {name: value for figure in figures for name, value in figure.summary().items()}
-    summary |= {f"{figure.name}_rms": _rms(figure) for figure in figures if figure.name.startswith(("accel", "jerk"))}
-    for bound in bounds:
-        summary[bound.name] = {"value": bound.value, "low": None, "high": None, "n": bound.n}
-    items: list[dict[str, Any]] = [{"process": name, **cost} for name, cost in processes.items()]
-    items += [{"bound": b.name, "limit": b.limit, "at_most": b.at_most, "met": b.met} for b in bounds]
-    return {"summary": summary, "items": items, "machine": machine()}
-
-
-def _rms(figure: Figures) -> dict[str, float | None]:
-    import numpy as np
-
-    value = float(np.sqrt(np.mean(np.square(figure.values)))) if len(figure.values) else None
-    return {"value": value, "low": None, "high": None, "n": len(figure.values)}
-
-
 def _best_there_is() -> str:
     from vla_ros.policy.manifest import BundleError
     from vla_ros.policy.policy import find_bundle
@@ -171,16 +150,6 @@ def _best_there_is() -> str:
     except BundleError:
         return CONSTANT
     return "demo"
-
-
-def figure_table(figures: list[Figures]) -> Any:
-    """The quantiles of every figure, for people."""
-    from rich.table import Table
-
-    table = Table("", "p50", "p99", "p99.9", "max", "n", title="ms")
-    for figure in figures:
-        table.add_row(figure.text, *(f"{v:.2f}" for v in figure.quantiles()), str(len(figure.values)))
-    return table
 
 
 def _smoothness_table(found: Mapping[str, Smoothness]) -> Any:
@@ -203,13 +172,4 @@ def _smoothness_table(found: Mapping[str, Smoothness]) -> Any:
         rms = [float(np.sqrt(np.mean(np.square(v)))) for v in (s.acceleration, s.jerk)]
         shares = [f"{100 * jump:.3f}" for jump in jumps]
         table.add_row(mode, *shares, str(len(s.jumps)), *(f"{v:.3f}" for v in rms), str(s.successes))
-    return table
-
-
-def _process_table(processes: dict[str, dict[str, float]]) -> Any:
-    from rich.table import Table
-
-    table = Table("process", "CPU, % of a core", "RSS, MB")
-    for name, cost in processes.items():
-        table.add_row(name, f"{cost['cpu_percent']:.1f}", f"{cost['rss_mb']:.0f}")
     return table

@@ -100,7 +100,7 @@ def run_dashboard(options: argparse.Namespace) -> int:
     """Measure, print, write. 0: every bound is met; 1: one is not."""
     from rich.console import Console
 
-    from vla_ros.commands.bench import document, figure_table
+    from vla_ros.commands.bench_report import document, figure_table
 
     if options.pairs < 2:
         raise CommandError("--pairs: two at least, to know the noise")

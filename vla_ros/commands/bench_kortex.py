@@ -71,7 +71,7 @@ def run_kortex(options: argparse.Namespace) -> int:
     """Measure, print, write. 0: every bound is met; 1: one is not."""
     from rich.console import Console
 
-    from vla_ros.commands.bench import document, figure_table
+    from vla_ros.commands.bench_report import document, figure_table
     from vla_ros.commands.measure import Bound
 
     console = Console()

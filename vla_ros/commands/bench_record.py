@@ -322,7 +322,7 @@ def _table(found: Measured, options: argparse.Namespace) -> Any:
     from rich.console import Group
     from rich.table import Table
 
-    from vla_ros.commands.bench import figure_table
+    from vla_ros.commands.bench_report import figure_table
 
     counts = Table(title="the recorder, over DDS", show_header=False)
     counts.add_row("frames read back", str(found.kept))

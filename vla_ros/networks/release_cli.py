@@ -41,7 +41,7 @@ def run_import(options: argparse.Namespace) -> int:
     """Import, verify and show. 1: the graphs do not compute the same; 2: the checkpoint cannot be used."""
     from rich.console import Console
 
-    from vla_ros.networks.cli import table
+    from vla_ros.networks.card import table
     from vla_ros.networks.release_export import import_release
     from vla_ros.networks.release_file import ReleaseError
     from vla_ros.networks.verify import VerificationError
