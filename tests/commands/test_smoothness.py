@@ -89,7 +89,9 @@ def test_the_servos_period_is_bound_to_the_bare_loops():
 def test_the_document_has_figures_bounds_and_processes():
     figures = bench.smoothness_figures({"blend": rough(0.01)})
     bounds = [Bound("seam_blend", "", 0.01, 0.02, n=2), Bound("speed", "", 0.7, 0.8, at_most=False)]
-    document = json.loads(json.dumps(bench_report.document(figures, bounds, {"servo": {"cpu_percent": 1.0, "rss_mb": 2.0}})))
+    document = json.loads(
+        json.dumps(bench_report.document(figures, bounds, {"servo": {"cpu_percent": 1.0, "rss_mb": 2.0}}))
+    )
     assert set(document) == {"summary", "items", "machine"}
     assert document["summary"]["seam_blend"]["value"] == 0.01
     assert document["summary"]["jerk_blend_rms"]["value"] == 1.0
