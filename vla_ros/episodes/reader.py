@@ -106,10 +106,12 @@ class DatasetReader:
             raise DatasetError(f"{path} has {count} frames of episode {episode} and should have {row['length']}")
 
     def alone(self, episode: int, camera: str) -> bool:
-        """Whether the mp4 that holds an episode holds no other: LeRobot itself puts several into one."""
+        """Whether an mp4 begins with the episode and holds no other: LeRobot itself puts several into one."""
         if camera not in self._shares:
             self._shares[camera] = Counter(self._place(row, camera) for row in self._rows)
-        return self._shares[camera][self._place(self._rows[episode], camera)] == 1
+        row = self._rows[episode]
+        begins = row[f"videos/{camera}/from_timestamp"] * self.info["fps"] < 0.5
+        return begins and self._shares[camera][self._place(row, camera)] == 1
 
     @cached_property
     def depths(self) -> dict[str, tuple[int, int]]:
