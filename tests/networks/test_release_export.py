@@ -98,7 +98,7 @@ def test_the_hosts_tail_is_the_networks(bundle, release):
 
 def test_a_text_longer_than_the_tail_is_refused(bundle):
     policy = load_policy(str(bundle), CONFIG)
-    with pytest.raises(InstructionError, match="at most 39, prompt included"):
+    with pytest.raises(InstructionError, match=r"at most 39, prompt included.*larger text_length"):
         policy.set_instruction(" ".join(["pick up the red cube"] * 9))
 
 

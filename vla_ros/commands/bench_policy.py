@@ -39,7 +39,7 @@ def add_kind(kinds: Any) -> None:
     policy.add_argument("--size", choices=SIZES, default="tiny", help="of the network (default tiny)")
     policy.add_argument("--windows", type=int, nargs="+", default=[8, 16], metavar="W", help="frames (default 8 16)")
     policy.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    policy.add_argument("--threads", type=int, default=1, help="of the CPU (default 1)")
+    policy.add_argument("--threads", type=int, default=2, help="of the CPU (default 2: the bounds are for two cores)")
     policy.add_argument("--rounds", type=int, metavar="N", help="timed steps (default 20, on a GPU 100)")
     policy.add_argument(
         "--window-rounds", type=int, metavar="N", help="timed recomputed windows (default 6, on a GPU 20)"

@@ -136,7 +136,9 @@ def _fill(network: Family, weights: Mapping[str, Tensor], path: Path, release: R
                 "configuration. Is this the config of this checkpoint, and the backbone's folder the right one?"
             )
         if not torch.isfinite(value).all():
-            raise ReleaseError(f"{path}: {key} is not finite: the training diverged, or the file is damaged")
+            raise ReleaseError(
+                f"{path}: {key} is not finite. Copy the file again; where the training diverged, take an earlier checkpoint"
+            )
         with torch.no_grad():
             parameter.copy_(value)
 

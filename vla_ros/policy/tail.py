@@ -81,7 +81,8 @@ class TailTable:
         ids = list(self._tokenizer.encode(self._prompt.format(sentence.strip()), add_special_tokens=False).ids)
         if len(ids) + 1 > self._length:
             raise InstructionError(
-                f"{len(ids)} pieces in {sentence!r:.200}: the policy takes at most {self._length - 1}, prompt included"
+                f"{len(ids)} pieces in {sentence!r:.200}: the policy takes at most {self._length - 1}, prompt included. "
+                "Say it in fewer words, or import the policy again with a larger text_length."
             )
         return ids
 

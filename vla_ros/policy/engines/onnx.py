@@ -31,6 +31,7 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors; it warns of every constant in fp16 that it does not fold
         # a waiting worker that spins takes a core from the servo
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._runs: dict[str, Run] = {}
