@@ -67,6 +67,8 @@ class Person:
             self.client.spin(0.02)
 
     def ready(self):
+        if self.client.arm.values.get("mode") == "DISARMED":
+            enable(self.client, PATIENCE)  # a busy machine may have disarmed it
         self.until(lambda: self.phase == "armed" and self.report.values.get("parking") == "False", "armed")
 
 
