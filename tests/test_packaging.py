@@ -226,6 +226,7 @@ def test_a_lock_pins_and_hashes_everything_and_names_no_index(lock):
 
 TOGETHER = {
     "the service": [path for path in LOCKS if path.name not in ("kinect.lock", "lerobot.lock")],
+    "LeRobot": [path for path in LOCKS if path.name == "lerobot.lock"],
     "the Azure Kinect": [path for path in LOCKS if path.name in ("kinect.lock", "ros-jazzy.lock")],
 }
 """Which locks are installed into one environment."""

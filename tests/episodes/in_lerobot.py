@@ -72,8 +72,8 @@ def append(root):
 
 
 def create(root):
-    """A dataset as LeRobot's own recorder makes it: both episodes in one parquet, and in one mp4 for each camera."""
-    data = LeRobotDataset.create("local/made", 10, CREATED, root, "so100", vcodec="h264")
+    """A dataset as LeRobot's own recorder makes it: both episodes in one parquet, and in one mp4 (AV1) for each camera."""
+    data = LeRobotDataset.create("local/made", 10, CREATED, root, "so100")
     _fill(data, 0)
     return {"first": np.array(0)}
 

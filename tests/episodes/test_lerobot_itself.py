@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vla_ros import cli
 from vla_ros.episodes import rows
 from vla_ros.episodes.edit import select
+from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.memory import Memory
 from vla_ros.episodes.merge import merge
@@ -18,6 +20,7 @@ from vla_ros.episodes.reader import DatasetReader
 from vla_ros.episodes.recorder import Begin, Commit, End
 from vla_ros.episodes.scribe import Scribe
 
+from . import test_depth
 from .bars import LENGTHS, TASKS, coded, decoded
 from .recordings import FEATURES, STATIC, WRIST, opened, values
 from .test_scribe import CONFIG, FPS, sample
@@ -26,7 +29,7 @@ BIN = Path(__file__).parents[2] / ".venv-lerobot/bin"
 PROGRAM = Path(__file__).with_name("in_lerobot.py")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not (BIN / "lerobot-doctor").is_file(), reason="there is no .venv-lerobot: make env-lerobot"),
+    pytest.mark.skipif(not (BIN.parent / ".installed").is_file(), reason="no .venv-lerobot: make env-lerobot"),
 ]
 
 
@@ -85,15 +88,15 @@ def write(path, *lengths):
             writer.commit()
 
 
-def record(path, *lengths):
+def record(path, *lengths, config=CONFIG, seen=sample):
     """Append episodes as the recorder does, frames missing; row k of the dataset shows k, or what was seen last before it."""
-    scribe = Scribe(DatasetWriter(path, rows.features(CONFIG), FPS, CONFIG.robot), path, FPS, Memory(0, 1))
+    scribe = Scribe(DatasetWriter(path, rows.features(config), FPS, config.robot), path, FPS, Memory(0, 1))
     first = 0
     for length in lengths:
         scribe.do(Begin("pick up the red cube"))
         for k in range(length):
             if k % 5 != 3 or k == length - 1:
-                scribe.put(sample(first + k, x=0.001 * k))
+                scribe.put(seen(first + k, x=0.001 * k))
         scribe.do(End())
         scribe.do(Commit(length > 8))
         first += length
@@ -171,3 +174,43 @@ def test_episodes_that_share_an_mp4_are_read_and_cut_apart(lerobot, tmp_path):
         assert shown == [[12, 13, 14], list(range(7)), [7, 8, 9, 10]]
         assert [decoded(image) for image in both.video(5, camera)] == [11, 12, 13, 14]
     assert_read_alike(lerobot("read", tmp_path / "all"), both)
+
+
+def test_what_lerobot_recorded_becomes_a_dataset_of_ours(lerobot, tmp_path, capsys):
+    lerobot("create", tmp_path / "theirs")
+    theirs = DatasetReader(tmp_path / "theirs")
+    assert theirs.info["features"]["observation.images.top"]["info"]["video.codec"] == "av1"
+    words = ["episodes", "import", str(theirs.path), str(tmp_path / "ours"), "--format", "lerobot"]
+    words += ["--camera", "observation.images.top=static", "--camera", "observation.images.hand=wrist"]
+    assert cli.main(words) == 2
+    assert "'observation.state' holds a, b, c" in capsys.readouterr().err
+    words += ["--trust-names", "--robot", "kinova_gen3_2f85"]
+    assert cli.main(words) == 0
+    assert cli.main(words) == 0
+    ours = DatasetReader(tmp_path / "ours")
+    assert [(e.length, e.task) for e in ours.episodes] == list(zip(LENGTHS * 2, TASKS * 2, strict=True))
+    for camera in (STATIC, WRIST):
+        assert [decoded(image) for e in ours.episodes for image in ours.video(e.index, camera)] == [
+            *range(8),
+            *range(8),
+        ]
+    for name in ("observation.state", "action", "done"):
+        assert np.array_equal(ours.column(name), np.tile(theirs.column(name), (2, 1)))
+    assert_read_alike(lerobot("read", ours.path), ours)
+    select(theirs.path, tmp_path / "part", [Part(1, 1, 4)])
+    part = DatasetReader(tmp_path / "part")
+    assert [decoded(image) for image in part.video(0, "observation.images.top")] == [5, 6, 7]
+
+
+def test_lerobot_neither_sees_nor_hurts_depth(lerobot, examined, tmp_path):
+    record(tmp_path / "data", 10, 5, config=test_depth.CONFIG, seen=test_depth.seen)
+    assert_read_alike(lerobot("read", tmp_path / "data"), DatasetReader(tmp_path / "data"))
+    assert "FAIL" not in examined(tmp_path / "data").values()
+    lerobot("append", tmp_path / "data")
+    reader = DatasetReader(tmp_path / "data")
+    assert len(reader.episodes) == 4
+    assert [len(test_depth.shown(reader, k)) for k in (0, 1)] == [10, 5]
+    with pytest.raises(DatasetError, match="cannot be read"):
+        next(reader.depth(2, test_depth.KEY))
+    record(tmp_path / "data", 6, config=test_depth.CONFIG, seen=test_depth.seen)
+    assert len(test_depth.shown(DatasetReader(tmp_path / "data"), 4)) == 6

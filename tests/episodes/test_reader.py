@@ -87,6 +87,16 @@ def test_what_a_dataset_does_not_have_is_named(dataset: Path):
         reader.video(2, STATIC)
 
 
+def test_an_episode_in_the_middle_of_an_mp4_has_it_not_to_itself(dataset: Path):
+    reader = DatasetReader(dataset)
+    assert reader.alone(1, WRIST)
+    reader._rows[1][f"videos/{WRIST}/from_timestamp"] = 0.2
+    reader._rows[1]["length"] = 3
+    assert not reader.alone(1, WRIST)
+    whole = DatasetReader(dataset).video(1, WRIST)
+    np.testing.assert_array_equal(reader.video(1, WRIST), whole[2:])
+
+
 def test_the_files_are_laid_out_as_lerobot_expects(dataset: Path):
     info = json.loads((dataset / layout.INFO).read_text())
     assert (info["codebase_version"], info["total_episodes"], info["total_frames"]) == ("v3.0", 2, 12)

@@ -12,7 +12,7 @@ from vla_ros.config import load
 from vla_ros.episodes import rows, scribe
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
-from vla_ros.episodes.memory import Memory, unpacked
+from vla_ros.episodes.memory import Memory
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.episodes.recorder import Begin, Commit, Discard, End, Keep
 from vla_ros.episodes.rows import Rows, Sample
@@ -116,7 +116,7 @@ def test_the_memory_is_bounded_in_time_and_bytes_and_holds_the_newest(gaps, size
 def test_what_is_remembered_looks_as_it_did():
     memory = Memory(SECOND, 10**8)
     memory.put(sample(1234))
-    back = unpacked(memory.since(0)[0])
+    back = memory.whole(memory.since(0)[0])
     assert decoded(back.images["static"]) == 1234
     assert back.images["static"].shape == sample(0).images["static"].shape
 

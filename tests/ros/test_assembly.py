@@ -97,6 +97,30 @@ def test_a_frame_waits_for_the_other_camera_and_not_for_ever():
     assert got[0].stamps["wrist"] < got[0].stamps["static"]
 
 
+def test_depth_is_that_of_its_own_picture_and_a_frame_waits_for_it():
+    made = Assembler(load("twin", overrides=["cameras.wrist.depth=true", "record.depth=true"]))
+    fed(made, 2.5)
+    assert made.obstacle(START + 2 * SECOND) == "waiting for frames of camera wrist, its depth,"
+    made.forget()
+    for moment in range(START, START + 10 * PERIOD, 10 * MILLISECOND):
+        made.put_arm(arm_at(moment))
+    for k in range(6):
+        for name, offset in (("static", 0), ("wrist", 3 * MILLISECOND)):
+            made.put_frame(name, frame(START + k * PERIOD + offset, 0))
+        if k != 4:
+            exposure = START + k * PERIOD + 3 * MILLISECOND
+            made.put_depth("wrist", Shot(np.full((4, 4), k, np.uint16), exposure, exposure, 0, stamp=k))
+    late = START + 6 * PERIOD
+    made.put_frame("static", frame(late, 0))
+    made.put_frame("wrist", frame(late, 0))
+    made.put_arm(arm_at(late))
+    got = made.take(late)
+    assert [sample.moment for sample in got] == [START + k * PERIOD for k in range(6)], "the last waits for its depth"
+    assert [sample.depth_stamps["wrist"] for sample in got[:4]] == [0, 1, 2, 3]
+    assert all(int(sample.depths["wrist"][0, 0]) == sample.depth_stamps["wrist"] for sample in got)
+    assert [sample.depth_stamps["wrist"] for sample in made.take(late + PATIENCE + 1)] == [5]
+
+
 def test_a_frame_without_an_arm_is_lost_and_counted():
     made = assembler()
     for k in range(3):

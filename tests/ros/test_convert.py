@@ -8,7 +8,7 @@ from trajectory_msgs.msg import MultiDOFJointTrajectoryPoint
 from vla_ros import geometry
 from vla_ros.cameras.pixels import deliver
 from vla_ros.nodes import convert
-from vla_ros.nodes.camera_topics import to_view
+from vla_ros.nodes.camera_topics import to_depth_view, to_view
 from vla_ros.values import ActionChunk, Intrinsics
 
 from .bed import arm_at
@@ -37,6 +37,42 @@ def test_an_image_comes_back_as_it_was_and_its_message_is_used_again():
     assert convert.from_time(message.header.stamp) == STAMP
     assert writer.write(second, STAMP) is message
     np.testing.assert_array_equal(convert.to_image(message, (6, 8)), second)
+
+
+def test_depth_in_metres_and_in_millimetres_is_the_same():
+    metres = np.array([[0.4, np.nan, 1.2345], [65.535, 70.0, -1.0]], np.float32)
+    wanted = [[400, 0, 1234], [65535, 0, 0]]
+    message = convert.from_depth(metres, STAMP, "optical")
+    assert convert.to_depth(message).tolist() == wanted
+    rows = np.array([[400, 0, 1234, 9], [65535, 0, 0, 9]])
+    for kind, big in (("<u2", 0), (">u2", 1)):
+        data = rows.astype(kind).tobytes()
+        message = Image(height=2, width=3, encoding="16UC1", step=8, data=data, is_bigendian=big)
+        assert convert.to_depth(message).tolist() == wanted
+
+
+def test_depth_of_a_whole_sensor_is_cut_and_thinned_as_its_pictures_are():
+    camera = Intrinsics(12, 8, 10.0, 10.0, 6.0, 4.0, (4, 2, 6, 4), 2, ())
+    whole = np.arange(96, dtype=np.uint16).reshape(8, 12)
+    message = Image(height=8, width=12, encoding="16UC1", step=24, data=whole.tobytes())
+    assert to_depth_view(message, camera).tolist() == [[41, 43, 45], [65, 67, 69]]
+    cut = Image(height=2, width=3, encoding="16UC1", step=6, data=whole[:2, :3].tobytes())
+    assert to_depth_view(cut, camera).tolist() == whole[:2, :3].tolist()
+    with pytest.raises(convert.MessageError, match="depth is 6×8, wanted is 3×2"):
+        to_depth_view(Image(height=8, width=6, encoding="16UC1", step=12, data=bytes(96)), camera)
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        (Image(height=2, width=3, encoding="mono16", step=6, data=bytes(12)), "'mono16': publish 32FC1 or 16UC1"),
+        (Image(height=2, width=3, encoding="16UC1", step=6, data=bytes(10)), "10 bytes with step 6 for 3×2"),
+        (Image(height=2, width=3, encoding="32FC1", step=8, data=bytes(16)), "step 8"),
+    ],
+)
+def test_what_is_no_depth_is_named(message, says):
+    with pytest.raises(convert.MessageError, match=says):
+        convert.to_depth(message)
 
 
 def test_a_bgr_image_is_turned_round():

@@ -38,9 +38,14 @@ def deliver_depth(depth: NDArray[np.uint16], unit: float, roi: Roi, binning: int
 
     A mean would put surfaces between the near and the far side of an edge, where there are none.
     """
-    middle = _part(depth, roi)[binning // 2 :: binning, binning // 2 :: binning]
+    middle = thinned(depth, roi, binning)
     metres: NDArray[np.float32] = np.where(middle > 0, middle * np.float32(unit), np.float32(np.nan)).astype(np.float32)
     return metres
+
+
+def thinned(depth: NDArray[Pixel], roi: Roi, binning: int) -> NDArray[Pixel]:
+    """Of the part `roi` of depth (H, W) the pixel in the middle of each block: (h / binning, w / binning)."""
+    return _part(depth, roi)[binning // 2 :: binning, binning // 2 :: binning]
 
 
 def _part(image: NDArray[Pixel], roi: Roi) -> NDArray[Pixel]:

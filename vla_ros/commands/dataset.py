@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vla_ros.commands import formats
 from vla_ros.commands.errors import CommandError
 
 if TYPE_CHECKING:
@@ -57,14 +58,7 @@ def add_commands(subparsers: Any) -> None:
     )
     recover = made("recover", run_recover, "make the logs that interrupted takes have left whole MCAP files")
     recover.add_argument("dataset", type=Path)
-    for name, run, text in (
-        ("export", run_export, "write a dataset in another form"),
-        ("import", run_import, "append what is in another form to a dataset"),
-    ):
-        parser = made(name, run, text)
-        parser.add_argument("source", type=Path)
-        parser.add_argument("output", type=Path)
-        parser.add_argument("--format", choices=("calvin",), required=True, help="calvin: an npz for each step")
+    formats.add_commands(made)
     merge = made("merge", run_merge, "put datasets of one robot, rate and set of columns together")
     merge.add_argument("datasets", type=Path, nargs="+")
     merge.add_argument("--output", type=Path, required=True, help="the new dataset")
@@ -239,26 +233,6 @@ def run_recover(options: argparse.Namespace) -> int:
     if not found:
         sys.stdout.write(f"{options.dataset}: no interrupted take\n")
     return 0 if all(one.path for one in found) else 1
-
-
-def run_export(options: argparse.Namespace) -> int:
-    """Write it in another form."""
-    import sys
-
-    from vla_ros.episodes.calvin import export
-
-    sys.stdout.write(f"{options.output}: {export(options.source, options.output)} steps\n")
-    return 0
-
-
-def run_import(options: argparse.Namespace) -> int:
-    """Append what is in another form."""
-    import sys
-
-    from vla_ros.episodes.calvin import imported
-
-    sys.stdout.write(f"{options.output}: {imported(options.source, options.output)} episodes appended\n")
-    return 0
 
 
 def run_merge(options: argparse.Namespace) -> int:

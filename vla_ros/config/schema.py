@@ -110,6 +110,11 @@ class CameraConfig(Section):
         return f"{self.topic}/{self.image}"
 
     @property
+    def depth_topic(self) -> str:
+        """The topic of its depth, as seen by the colour camera."""
+        return f"{self.topic}/aligned_depth_to_color/image_raw"
+
+    @property
     def info_topic(self) -> str:
         """The topic of its CameraInfo."""
         return f"{self.topic}/{self.info}"
@@ -412,6 +417,9 @@ class RecordConfig(Section):
     park_speed: float = Field(0.10, gt=0, le=0.25, description="m/s")
     log: bool = Field(True, description="whether all topics but images are written to an MCAP file beside each episode")
     log_images: bool = Field(False, description="images too, uncompressed: 28 MB/s for a camera of 640×480 at 30 Hz")
+    depth: bool = Field(
+        False, description="whether depth is recorded too, of the cameras that deliver it (cameras.NAME.depth)"
+    )
     rate_tolerance: float = Field(
         0.2, gt=0, lt=1, description="share by which a camera may be slower than configured and still be recorded"
     )
@@ -439,6 +447,17 @@ class Config(Section):
     faults_allowed: bool = Field(
         True, description="whether faults may be asked for while running, by the parameter `fault` of a node"
     )
+
+    @property
+    def depth_cameras(self) -> tuple[str, ...]:
+        """Those whose depth is recorded."""
+        return tuple(name for name, camera in self.cameras.items() if camera.depth and self.record.depth)
+
+    @model_validator(mode="after")
+    def _depth_comes_from_somewhere(self) -> Config:
+        if self.record.depth and not self.depth_cameras:
+            raise ValueError("record.depth: no camera delivers depth: set cameras.NAME.depth of one that can")
+        return self
 
     @model_validator(mode="after")
     def _faults_have_targets(self) -> Config:

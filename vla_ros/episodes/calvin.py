@@ -21,6 +21,8 @@ from PIL import Image as Picture
 from vla_ros import geometry
 from vla_ros.episodes.layout import DatasetError, Feature
 from vla_ros.episodes.lerobot import DatasetWriter
+from vla_ros.episodes.new_folder import new_folder
+from vla_ros.episodes.pickles import unpickled
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.episodes.replay import track
 from vla_ros.episodes.rows import ACTION_NAMES, IMAGES, STATE_NAMES, achieved
@@ -49,33 +51,35 @@ def export(source: str | Path, output: str | Path) -> int:
     missing = [name for name in CAMERAS.values() if f"{IMAGES}{name}" not in reader.cameras]
     if missing:
         raise DatasetError(f"{reader.path} has no camera {' and '.join(missing)}, which CALVIN wants")
-    if output.exists():
-        raise DatasetError(f"{output} is there already: give the name of a new folder")
-    (output / LANGUAGE).parent.mkdir(parents=True)
     spans = [(e.start, e.start + e.length - 1) for e in reader.episodes]
-    for episode in reader.episodes:
-        for k, step in enumerate(_steps(reader, episode.index)):
-            np.savez_compressed(output / STEP.format(episode.start + k), **step)
-    np.save(output / IDS, np.array(spans, dtype=np.int64).reshape(-1, 2))
-    texts = [episode.task for episode in reader.episodes]
-    words = {"language": {"ann": texts, "task": [text.replace(" ", "_") for text in texts]}, "info": {"indx": spans}}
-    np.save(output / LANGUAGE, np.array(words, dtype=object), allow_pickle=True)
+    with new_folder(output) as folder:
+        (folder / LANGUAGE).parent.mkdir()
+        for episode in reader.episodes:
+            for k, step in enumerate(_steps(reader, episode.index)):
+                np.savez_compressed(folder / STEP.format(episode.start + k), **step)
+        np.save(folder / IDS, np.array(spans, dtype=np.int64).reshape(-1, 2))
+        texts = [episode.task for episode in reader.episodes]
+        words = {
+            "language": {"ann": texts, "task": [text.replace(" ", "_") for text in texts]},
+            "info": {"indx": spans},
+        }
+        np.save(folder / LANGUAGE, np.array(words, dtype=object), allow_pickle=True)
     return int(reader.info["total_frames"])
 
 
 def _steps(reader: DatasetReader, index: int) -> Iterator[dict[str, Any]]:
     way, episode = track(reader, index), reader.episodes[index]
-    films = {key: reader.video(index, f"{IMAGES}{name}") for key, name in CAMERAS.items()}
+    films = zip(*(reader.frames(index, f"{IMAGES}{name}") for name in CAMERAS.values()), strict=True)
     span = slice(episode.start, episode.start + episode.length)
     measured = reader.column("observation.state")[span, 6]
     known = "observation.joints" in reader.info["features"]
     joints = reader.column("observation.joints")[span] if known else np.zeros((episode.length, JOINTS))
     angles = euler(way.quaternions)
-    for k in range(episode.length):
+    for k, seen in enumerate(films):
         after = min(k + 1, episode.length - 1)
         told, gripper = (1.0 if way.grippers[i] < 0.5 else -1.0 for i in (k, after))
         here, there = (Pose(way.positions[i], way.quaternions[i]) for i in (k, after))
-        pictures: dict[str, Any] = {key: resized(film[k], SIZES[key]) for key, film in films.items()}
+        pictures: dict[str, Any] = {key: resized(image, SIZES[key]) for key, image in zip(CAMERAS, seen, strict=True)}
         width = WIDTH * (1.0 - float(measured[k]))
         yield pictures | {
             "actions": np.array([*there.position, *angles[after], gripper]),
@@ -133,16 +137,18 @@ def imported(source: str | Path, output: str | Path, fps: int = FPS) -> int:
 
 
 def _language(source: Path) -> tuple[list[str], list[tuple[int, int]]]:
+    if not (source / LANGUAGE).is_file():
+        raise DatasetError(f"{source} has no {LANGUAGE}; is it a folder of CALVIN?")
     try:
-        words = np.load(source / LANGUAGE, allow_pickle=True).item()
+        words = unpickled(source / LANGUAGE).item()
         return list(words["language"]["ann"]), list(words["info"]["indx"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DatasetError(f"{source / LANGUAGE} cannot be read: {error!r}; is it a folder of CALVIN?") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{source / LANGUAGE} is not of CALVIN: {error!r}") from error
 
 
 def _read(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path) as step:
+        with np.load(path, allow_pickle=False) as step:
             return {name: step[name] for name in (*SIZES, "robot_obs")}
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(f"{path} cannot be read: {error!r}") from error

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ Columns = Mapping[str, np.ndarray]
 Videos = Mapping[str, tuple[Path, Stats]]
 """Camera → its finished mp4, which is moved away, and the statistics of its pixels."""
 
+Depths = Mapping[str, Path]
+"""Camera with depth → its finished mkv, which is moved away."""
+
 
 class Catalogue:
     """A dataset opened for appending. The caller holds its lock.
@@ -33,29 +37,45 @@ class Catalogue:
     def __init__(self, root: Path, features: Features, fps: int, robot_type: str, durable: bool = True) -> None:
         """Open or make the dataset. Raises DatasetError if it is there and differs, naming the difference.
 
+        Of `features`, those of depth are kept beside what LeRobot knows.
+
         Durable: each file is on the disk before the next is begun. Otherwise all are before info.json.
         """
         self.root = root
         self._durable = durable
-        wanted = layout.new_info(features, fps, robot_type)
+        self._depths = {name: tuple(feature.shape) for name, feature in features.items() if feature.is_depth}
+        wanted = layout.new_info({n: f for n, f in features.items() if not f.is_depth}, fps, robot_type)
         self.info = _existing_info(root, wanted) or wanted
+        self.check_depths(layout.read_depth(root) if (root / layout.INFO).exists() else self._depths)
         for path in layout.stray_files(root, self.episodes):
             path.unlink()
         self._tasks = read_tasks(root, self.info["total_tasks"])
         self._stats = _committed_stats(root, self.info)
         if not (root / layout.INFO).exists():
+            if self._depths:
+                layout.write_depth(root, self._depths)
+            else:
+                (root / layout.DEPTH).unlink(missing_ok=True)
             self.publish()
 
     def check(self, info: Mapping[str, Any]) -> None:
         """Raise DatasetError if another dataset's info.json differs in features, fps or robot."""
         _compare(str(self.root), info, self.info)
 
+    def check_depths(self, sizes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise DatasetError if another dataset has depth of other cameras, or of other sizes."""
+        for name in sorted({*sizes, *self._depths}):
+            there, here = (made.get(name) for made in (sizes, self._depths))
+            if there != here:
+                said = [f"{size[1]}×{size[0]}" if size else "missing" for size in (there, here)]
+                raise DatasetError(f"{self.root}: {name} is {said[0]} there and {said[1]} here")
+
     @property
     def episodes(self) -> int:
         """How many episodes there are, which is the index of the next one."""
         return int(self.info["total_episodes"])
 
-    def store(self, task: str, columns: Columns, videos: Videos) -> int:
+    def store(self, task: str, columns: Columns, videos: Videos, depths: Depths = MappingProxyType({})) -> int:
         """Write an episode's files and count it in memory. Returns its index."""
         episode, frames = self.episodes, len(next(iter(columns.values())))
         task_index = self._task_index(task)
@@ -65,6 +85,8 @@ class Catalogue:
         place = layout.file_of(episode)
         for name, (path, _) in videos.items():
             layout.move_file(path, self.root / layout.VIDEO_PATH.format(video_key=name, **place), self._durable)
+        for name, path in depths.items():
+            layout.move_file(path, self.root / layout.DEPTH_PATH.format(depth_key=name, **place), self._durable)
         _write_parquet(self.root / layout.DATA_PATH.format(**place), _table(columns), self._durable)
         row = pa.Table.from_pylist([self._row(episode, task, frames, tuple(videos), stats)])
         _write_parquet(self.root / layout.EPISODE_PATH.format(**place), row, self._durable)
@@ -160,7 +182,7 @@ def _existing_info(root: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
 
 def _hardly_begun(root: Path) -> bool:
     """Whether there is nothing, or what a writer leaves that died before the first info.json: no frames are in it."""
-    made = {layout.SCRATCH, "meta", f"meta/{Path(layout.TASKS).name}", f"meta/{Path(layout.STATS).name}"}
+    made = {layout.SCRATCH, "meta", layout.TASKS, layout.STATS, layout.DEPTH}
     there = (path for path in root.rglob("*") if path.relative_to(root).parts[0] != layout.SCRATCH)
     return all(
         str(path.relative_to(root)) in made or (path.name.startswith(".") and path.name.endswith(".tmp"))

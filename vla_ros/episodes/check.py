@@ -41,7 +41,7 @@ def check(reader: DatasetReader, videos: bool = True) -> list[Finding]:
     found = [Finding(None, False, text) for text in _constant(reader)]
     median = float(np.median([e.length for e in reader.episodes])) if reader.episodes else 0.0
     for episode in reader.episodes:
-        looks = (_numbers, _stamps, _motion, *((_videos,) if videos else ()))
+        looks = (_numbers, _stamps, _motion, *((_videos, _depths) if videos else ()))
         found += [finding for look in looks for finding in look(reader, episode)]
         found += _length(episode, median)
     return found
@@ -151,6 +151,18 @@ def _videos(reader: DatasetReader, episode: Episode) -> Iterator[Finding]:
             continue
         if len(frames) > 1 and (frames[0] == frames).all():
             yield Finding(episode.index, True, f"{camera} shows one picture only")
+
+
+def _depths(reader: DatasetReader, episode: Episode) -> Iterator[Finding]:
+    for camera in reader.depths:
+        try:
+            known = [bool(picture.any()) for picture in reader.depth(episode.index, camera)]
+        except DatasetError as error:
+            yield Finding(episode.index, True, str(error))
+            continue
+        if not all(known):
+            bad = not any(known)
+            yield Finding(episode.index, bad, f"{camera} knows nothing in {known.count(False)} of {len(known)} rows")
 
 
 def _first(mask: NDArray[np.bool_]) -> int:

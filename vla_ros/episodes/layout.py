@@ -19,9 +19,12 @@ CHUNK = 1000
 INFO = "meta/info.json"
 STATS = "meta/stats.json"
 TASKS = "meta/tasks.parquet"
+DEPTH = "meta/depth.json"
+"""Which cameras have depth, and of which size; LeRobot knows nothing of it. It is there where one has."""
 SCRATCH = ".tmp"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+DEPTH_PATH = "depth/{depth_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mkv"
 EPISODE_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 
 
@@ -32,9 +35,9 @@ class DatasetError(RuntimeError):
 class Feature(NamedTuple):
     """One column of a dataset; a plain tuple of the same order serves as well.
 
-    `dtype` is "video" with shape (height, width, 3), or a numpy dtype with shape (n,); `names` has one name
-    for each element. A video keeps full colour resolution by default: with yuv420p a cube of 8 pixels bleeds
-    into the table. `crf` is x264's quality, smaller is better; it may differ from one recording to the next.
+    `dtype` is "video" with shape (height, width, 3), "depth" with shape (height, width), or a numpy dtype with shape (n,); `names`
+    has one name for each element. A video keeps full colour resolution by default: with yuv420p a cube of 8 pixels bleeds into the
+    table. `crf` is x264's quality, smaller is better; it may differ from one recording to the next.
     """
 
     dtype: str
@@ -47,6 +50,11 @@ class Feature(NamedTuple):
     def is_video(self) -> bool:
         """Whether it lies in mp4 files rather than in the parquet files."""
         return self.dtype == "video"
+
+    @property
+    def is_depth(self) -> bool:
+        """Whether it lies in mkv files, beside what LeRobot knows."""
+        return self.dtype == "depth"
 
 
 Features = Mapping[str, Feature]
@@ -80,7 +88,7 @@ def _check(name: str, feature: Feature) -> None:
         raise DatasetError(f"the column {name!r} is written by the dataset itself")
     if "/" in name:
         raise DatasetError(f"the name {name!r} must not hold a slash")
-    if len(feature.shape) != (3 if feature.is_video else 1):
+    if len(feature.shape) != (3 if feature.is_video else 2 if feature.is_depth else 1):
         raise DatasetError(f"{name!r}: a {feature.dtype} of shape {feature.shape} is not supported")
     if feature.is_video and feature.pix_fmt == "yuv420p" and (feature.shape[0] % 2 or feature.shape[1] % 2):
         raise DatasetError(f"{name!r}: yuv420p needs an even size, not {feature.shape}")
@@ -171,6 +179,24 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def read_depth(root: Path) -> dict[str, tuple[int, int]]:
+    """Cameras with depth, and its size (height, width). Raises DatasetError where that cannot be read."""
+    try:
+        found = json.loads((root / DEPTH).read_text())
+        return {str(name): (int(entry["height"]), int(entry["width"])) for name, entry in found["cameras"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{root / DEPTH} cannot be read: {error!r}") from error
+
+
+def write_depth(root: Path, sizes: Mapping[str, tuple[int, ...]]) -> None:
+    """Say which cameras have depth."""
+    cameras = {name: {"height": size[0], "width": size[1]} for name, size in sizes.items()}
+    form = {"codec": "ffv1", "pix_fmt": "gray16le", "unit": "mm", "unknown": 0, "path": DEPTH_PATH}
+    write_json(root / DEPTH, {**form, "cameras": cameras})
+
+
 def write_json(path: Path, content: object) -> None:
     """Replace a JSON file."""
     replace_file(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1)))
@@ -178,7 +204,7 @@ def write_json(path: Path, content: object) -> None:
 
 def stray_files(root: Path, episodes: int) -> Iterator[Path]:
     """What an interrupted commit has left: files of episodes from `episodes` on, and temporary ones."""
-    for folder in ("data", "videos", "meta/episodes"):
+    for folder in ("data", "videos", "depth", "meta/episodes"):
         yield from (root / folder).glob("**/.*.tmp")
         yield from (path for path in (root / folder).glob("**/chunk-*/file-*") if _number(path) >= episodes)
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from vla_ros.episodes import layout
-from vla_ros.episodes.catalogue import Catalogue, Columns
+from vla_ros.episodes.catalogue import Catalogue, Columns, Depths, Videos
+from vla_ros.episodes.depth import DepthEncoder
 from vla_ros.episodes.layout import DatasetError, Feature, Features
 from vla_ros.episodes.lock import Lock
 from vla_ros.episodes.statistics import ImageStats
@@ -65,7 +66,10 @@ class DatasetWriter:
         self._take = _Take(self._scratch / uuid.uuid4().hex, task, self._features, self._fps)
 
     def add(self, images: Mapping[str, Image], values: Mapping[str, Any]) -> None:
-        """Append a frame: (H, W, 3) uint8 for each video, an array of its shape for each other column."""
+        """Append a frame: (H, W, 3) uint8 for each video, an array of its shape for each other column.
+
+        Depth, (H, W) uint16 mm, is among the images.
+        """
         self._open_take().add(images, values)
 
     @property
@@ -81,14 +85,23 @@ class DatasetWriter:
         take = self._open_take()
         self._take = None
         try:
-            index = self._catalogue.store(take.task, take.finish(columns or {}), take.videos())
-            self._catalogue.publish()
-        except BaseException:
-            self._catalogue = self._committed()
-            raise
+            return self._stored(take.task, take.finish(columns or {}), take.videos(), take.depths())
         finally:
             take.remove()
-        return index
+
+    @property
+    def scratch(self) -> Path:
+        """Where files may lie that are on their way into the dataset."""
+        return self._scratch
+
+    def adopt(self, task: str, columns: Columns, videos: Videos, depths: Depths) -> int:
+        """Make an episode part of the dataset whose columns and films are finished. Returns its index; the films are moved away.
+
+        Raises DatasetError where a column or a video is missing, or is not finite.
+        """
+        _check_names({**columns, **videos, **depths}, self._features)
+        _check_finite(columns)
+        return self._stored(task, columns, videos, depths)
 
     def discard(self) -> None:
         """Forget the open episode, if there is one."""
@@ -107,6 +120,15 @@ class DatasetWriter:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _stored(self, task: str, columns: Columns, videos: Videos, depths: Depths) -> int:
+        try:
+            index = self._catalogue.store(task, columns, videos, depths)
+            self._catalogue.publish()
+        except BaseException:
+            self._catalogue = self._committed()
+            raise
+        return index
+
     def _committed(self) -> Catalogue:
         return Catalogue(self._path, self._features, self._fps, self._robot_type)
 
@@ -124,12 +146,16 @@ class _Take:
         self.task = task
         self._folder = folder
         self._features = features
-        self._rows: dict[str, list[np.ndarray]] = {n: [] for n, f in features.items() if not f.is_video}
         cameras = {name: feature for name, feature in features.items() if feature.is_video}
+        self._depths = {name: self._folder / f"{name}.mkv" for name, feature in features.items() if feature.is_depth}
+        self._rows: dict[str, list[np.ndarray]] = {
+            n: [] for n in features if n not in cameras and n not in self._depths
+        }
         self._pixels = {name: ImageStats() for name in cameras}
-        self._encoders = {
+        self._encoders: dict[str, Any] = {
             name: VideoEncoder(self._video(name), f.shape, fps, f.pix_fmt, f.crf) for name, f in cameras.items()
         }
+        self._encoders |= {name: DepthEncoder(path, features[name].shape, fps) for name, path in self._depths.items()}
 
     def add(self, images: Mapping[str, Image], values: Mapping[str, Any]) -> None:
         _check_names(images, self._encoders)
@@ -138,7 +164,8 @@ class _Take:
             _check_image(name, image, self._features[name])
         row = {name: _element(name, value, self._features[name]) for name, value in values.items()}
         for name, image in images.items():
-            self._pixels[name].add(image)
+            if name in self._pixels:
+                self._pixels[name].add(image)
             self._encoders[name].add(image)
         for name, element in row.items():
             self._rows[name].append(element)
@@ -155,14 +182,14 @@ class _Take:
         columns = {name: np.stack(row) for name, row in self._rows.items()}
         _check_columns(given, columns)
         columns |= {name: np.asarray(column, columns[name].dtype) for name, column in given.items()}
-        for name, column in columns.items():
-            if not np.isfinite(column).all():
-                frame = int(np.argmin(np.isfinite(column).all(1)))
-                raise DatasetError(f"{name!r} is not finite at frame {frame}: the episode is not committed")
+        _check_finite(columns)
         return columns
 
     def videos(self) -> dict[str, Any]:
         return {name: (self._video(name), pixels.result()) for name, pixels in self._pixels.items()}
+
+    def depths(self) -> Depths:
+        return self._depths
 
     def remove(self) -> None:
         self._close()
@@ -196,10 +223,17 @@ def _check_columns(given: Columns, wanted: Columns) -> None:
             raise DatasetError(f"{name!r} is given as {np.shape(column)} for the whole episode; in it: {there}")
 
 
+def _check_finite(columns: Columns) -> None:
+    for name, column in columns.items():
+        if not np.isfinite(column).all():
+            frame = int(np.argmin(np.isfinite(column).all(1)))
+            raise DatasetError(f"{name!r} is not finite at frame {frame}: the episode is not committed")
+
+
 def _check_image(name: str, image: Image, feature: Feature) -> None:
-    wanted = tuple(feature.shape)
-    if image.shape != wanted or image.dtype != np.uint8:
-        raise DatasetError(f"{name!r} is {image.dtype} {image.shape} and should be uint8 {wanted}")
+    shape, kind = tuple(feature.shape), np.dtype(np.uint16 if feature.is_depth else np.uint8)
+    if image.shape != shape or image.dtype != kind:
+        raise DatasetError(f"{name!r} is {image.dtype} {image.shape} and should be {kind} {shape}")
 
 
 def _element(name: str, value: Any, feature: Feature) -> np.ndarray:

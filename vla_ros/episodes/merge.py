@@ -29,6 +29,7 @@ def merge(shards: Sequence[str | Path], output: str | Path) -> int:
         catalogue = new_catalogue(Path(output), readers[0])
         for reader in readers:
             catalogue.check(reader.info)
+            catalogue.check_depths(reader.depths)
         for reader in readers:
             holds = Source(reader)
             for part in parts(reader):
@@ -42,17 +43,22 @@ def merge(shards: Sequence[str | Path], output: str | Path) -> int:
 def new_catalogue(output: Path, like: DatasetReader) -> Catalogue:
     """A new dataset with the features, rate and robot of another. Raises DatasetError where it has episodes."""
     info = like.info
-    features = {name: _feature(entry) for name, entry in info["features"].items() if name not in layout.INDEX_FEATURES}
+    features = {
+        name: feature_of(entry) for name, entry in info["features"].items() if name not in layout.INDEX_FEATURES
+    }
+    features |= {name: Feature("depth", size) for name, size in like.depths.items()}
     catalogue = Catalogue(output, features, info["fps"], info["robot_type"], durable=False)
     if catalogue.episodes:
         raise DatasetError(f"{output} already has {catalogue.episodes} episodes")
     return catalogue
 
 
-def _feature(entry: dict) -> Feature:
+def feature_of(entry: Mapping[str, Any]) -> Feature:
     """The inverse of `layout.feature_entry`, but for the quality of videos, which info.json does not tell."""
     feature = Feature(entry["dtype"], tuple(entry["shape"]), names_of(entry))
-    return feature._replace(pix_fmt=entry["info"]["video.pix_fmt"]) if feature.is_video else feature
+    if not feature.is_video:
+        return feature
+    return feature._replace(pix_fmt=(entry.get("info") or {}).get("video.pix_fmt", "yuv420p"))
 
 
 def names_of(entry: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
 from vla_ros.episodes.check import column
+from vla_ros.episodes.depth import Depth
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.geometry import Array
 from vla_ros.values import Image
@@ -30,11 +33,15 @@ LEAST = 1e-3
 
 
 def contact_sheet(reader: DatasetReader, episode: int, path: Path, columns: int = 8) -> None:
-    """Frames evenly over an episode, one row per camera, under their seconds. Raises DatasetError for an unknown episode."""
-    films = [reader.video(episode, camera) for camera in reader.cameras]
+    """Frames evenly over an episode, one row per camera and then one per depth, under their seconds.
+
+    Raises DatasetError for an unknown episode, and where a film is missing or too short.
+    """
     count = reader.episodes[episode].length
     chosen = np.linspace(0, count - 1, min(columns, count), dtype=np.int64)
-    heights = [round(WIDTH * film.shape[1] / film.shape[2]) for film in films]
+    films = [_chosen(reader.frames(episode, camera), chosen) for camera in reader.cameras]
+    films += [[coloured(p) for p in _chosen(reader.depth(episode, camera), chosen)] for camera in reader.depths]
+    heights = [round(WIDTH * film[0].shape[0] / film[0].shape[1]) for film in films]
     size = (len(chosen) * (WIDTH + MARGIN) + MARGIN, 2 * TITLE + sum(heights) + (len(films) + 1) * MARGIN)
     sheet = Picture.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
@@ -44,9 +51,23 @@ def contact_sheet(reader: DatasetReader, episode: int, path: Path, columns: int 
         draw.text((left, TITLE + 7), f"{frame / reader.info['fps']:.1f} s", "#555555", ImageFont.load_default(14))
         top = 2 * TITLE
         for film, height in zip(films, heights, strict=True):
-            sheet.paste(_fitted(film[frame], (WIDTH, height)), (left, top))
+            sheet.paste(_fitted(film[place], (WIDTH, height)), (left, top))
             top += height + MARGIN
     _save(sheet, path)
+
+
+def _chosen(film: Iterable[Any], chosen: NDArray[np.int64]) -> list[Any]:
+    wanted = set(chosen.tolist())
+    return [picture for k, picture in enumerate(film) if k in wanted]
+
+
+def coloured(depth: Depth) -> Image:
+    """Depth (H, W) mm as a picture: near is red, far is blue, over what is known but for its nearest and farthest percent."""
+    known = depth[depth > 0]
+    near, far = np.percentile(known, (1, 99)) if known.size else (0.0, 1.0)
+    share = np.clip((depth - near) / max(far - near, 1.0), 0.0, 1.0)
+    colours = np.stack([1.0 - share, 1.0 - np.abs(2.0 * share - 1.0), share], axis=-1)
+    return np.asarray(np.where(depth[..., None] > 0, colours * 255.0, 0.0).astype(np.uint8))
 
 
 def plots(reader: DatasetReader, episode: int, path: Path) -> None:

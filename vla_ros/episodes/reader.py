@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vla_ros.episodes import layout, video
+from vla_ros.episodes import depth, layout, video
 from vla_ros.episodes.catalogue import episode_rows, read_tasks
+from vla_ros.episodes.depth import Depth
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.values import Image
 
@@ -40,6 +42,7 @@ class DatasetReader:
         self.tasks = read_tasks(self.path, self.info["total_tasks"])
         self._rows = episode_rows(self.path, self.info["total_episodes"], self._row_columns())
         self.episodes = [_episode(row) for row in self._rows]
+        self._shares: dict[str, Counter[tuple[int, int]]] = {}
         self._check_frames()
 
     @property
@@ -84,10 +87,37 @@ class DatasetReader:
             raise DatasetError(f"{path} has {count} frames of episode {episode} and should have {row['length']}")
 
     def alone(self, episode: int, camera: str) -> bool:
-        """Whether the mp4 that holds an episode holds no other: LeRobot itself puts several into one."""
-        keys = [f"videos/{camera}/{key}" for key in ("chunk_index", "file_index")]
-        places = [tuple(row[key] for key in keys) for row in self._rows]
-        return places.count(places[episode]) == 1
+        """Whether an mp4 begins with the episode and holds no other: LeRobot itself puts several into one."""
+        if camera not in self._shares:
+            self._shares[camera] = Counter(self._place(row, camera) for row in self._rows)
+        row = self._rows[episode]
+        begins = row[f"videos/{camera}/from_timestamp"] * self.info["fps"] < 0.5
+        return begins and self._shares[camera][self._place(row, camera)] == 1
+
+    @cached_property
+    def depths(self) -> dict[str, tuple[int, int]]:
+        """Names of the depth that is beside the videos (observation.depth.NAME), and its size (height, width)."""
+        return layout.read_depth(self.path)
+
+    def depth(self, episode: int, camera: str) -> Iterator[Depth]:
+        """The depth of an episode, row by row, (H, W) mm, 0 where unknown. Raises DatasetError where some is missing."""
+        if camera not in self.depths:
+            raise DatasetError(f"{self.path} has no depth {camera!r}, only {sorted(self.depths)}")
+        if not 0 <= episode < len(self._rows):
+            raise DatasetError(f"{self.path} has no episode {episode}: it has {len(self._rows)}")
+        path, length, count = self.depth_file(episode, camera), self.episodes[episode].length, 0
+        try:
+            for picture in islice(depth.pictures(path), length):
+                count += 1
+                yield picture
+        except (OSError, ValueError, IndexError, av.FFmpegError) as error:
+            raise DatasetError(f"{path} cannot be read: {error}") from error
+        if count != length:
+            raise DatasetError(f"{path} has {count} pictures and should have {length}")
+
+    def depth_file(self, episode: int, camera: str) -> Path:
+        """The mkv with the depth of an episode."""
+        return self.path / layout.DEPTH_PATH.format(depth_key=camera, **layout.file_of(episode))
 
     def video_file(self, episode: int, camera: str) -> Path:
         """The mp4 that holds an episode. Raises DatasetError if there is no such episode or camera."""
@@ -95,9 +125,11 @@ class DatasetReader:
             raise DatasetError(f"{self.path} has no video {camera!r}, only {self.cameras}")
         if not 0 <= episode < len(self._rows):
             raise DatasetError(f"{self.path} has no episode {episode}: it has {len(self._rows)}")
-        row = self._rows[episode]
-        place = {key: row[f"videos/{camera}/{key}"] for key in ("chunk_index", "file_index")}
-        return self.path / self.info["video_path"].format(video_key=camera, **place)
+        chunk, file = self._place(self._rows[episode], camera)
+        return self.path / self.info["video_path"].format(video_key=camera, chunk_index=chunk, file_index=file)
+
+    def _place(self, row: dict[str, Any], camera: str) -> tuple[int, int]:
+        return row[f"videos/{camera}/chunk_index"], row[f"videos/{camera}/file_index"]
 
     def _values(self, name: str) -> np.ndarray:
         """The numbers of a column in the order of the files, flat."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from vla_ros import geometry
 from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.config import Config
+from vla_ros.episodes.depth import Depth
 from vla_ros.episodes.layout import Feature
 from vla_ros.episodes.video import LARGE
 from vla_ros.geometry import Array, Pose
@@ -21,6 +22,7 @@ ACTION_NAMES = ("dx", "dy", "dz", "drx", "dry", "drz", "gripper")
 COMMAND_NAMES = ("vx", "vy", "vz", "wx", "wy", "wz", "gripper")
 JOINT_NAMES = tuple(f"joint_{i + 1}" for i in range(7))
 IMAGES, STAMP, AGE = "observation.images.", "observation.stamp_ns.", "observation.age_ms."
+DEPTH = "observation.depth."
 SUCCESS, DONE = "success", "next.success"
 MODES, VERDICTS = tuple(Mode), tuple(Verdict)
 LONGEST_GAP = 10 * SECOND
@@ -34,6 +36,7 @@ class Sample:
     `images` by camera, (H, W, 3); `stamps`: their exposures, ROS time, ns; `moment`: the reference camera's, monotonic, ns.
     `state` (8,) as STATE_NAMES; `tool` and `joints` (7,) at that moment; `command` (7,): the twist that left for the arm, m/s and
     rad/s in the base frame, and the gripper's target. `intervention`: a hand moves the arm although a policy has an instruction.
+    `depths` (H, W) mm, 0 unknown, and their stamps, by camera: of those whose depth is recorded.
     """
 
     moment: int
@@ -46,15 +49,22 @@ class Sample:
     mode: Mode
     verdict: Verdict
     intervention: bool = False
+    depths: Mapping[str, Depth] = field(default_factory=dict)
+    depth_stamps: Mapping[str, int] = field(default_factory=dict)
 
 
 def features(config: Config) -> dict[str, Feature]:
     """Columns of a recorded dataset."""
     made: dict[str, Feature] = {}
     for name, camera in config.cameras.items():
-        made[f"{IMAGES}{name}"] = _video(camera.roi[3] // camera.binning, camera.roi[2] // camera.binning)
+        made[f"{IMAGES}{name}"] = picture(camera.roi[3] // camera.binning, camera.roi[2] // camera.binning)
         made[f"{STAMP}{name}"] = Feature("int64", (1,))
         made[f"{AGE}{name}"] = Feature("float32", (1,))
+    for name in config.depth_cameras:
+        height, width, _ = made[f"{IMAGES}{name}"].shape
+        made[f"{DEPTH}{name}"] = Feature("depth", (height, width))
+        made[f"{STAMP}depth.{name}"] = Feature("int64", (1,))
+        made[f"{AGE}depth.{name}"] = Feature("float32", (1,))
     return made | {
         "observation.state": Feature("float32", (8,), STATE_NAMES),
         "observation.joints": Feature("float32", (7,), JOINT_NAMES),
@@ -69,8 +79,11 @@ def features(config: Config) -> dict[str, Feature]:
     }
 
 
-def _video(height: int, width: int) -> Feature:
-    """Small pictures keep every colour; large ones are coded as cameras deliver them, at half the work and a third of the size."""
+def picture(height: int, width: int) -> Feature:
+    """A camera's column.
+
+    Small pictures keep every colour; large ones are coded as cameras deliver them, at half the work and a third of the size.
+    """
     large = width >= LARGE and width % 2 == 0 and height % 2 == 0
     pix_fmt, crf = ("yuv420p", 18) if large else ("yuv444p", 12)
     return Feature("video", (height, width, 3), ("height", "width", "channels"), pix_fmt, crf)
@@ -86,8 +99,8 @@ def rate(config: Config) -> int:
     return round(frames)
 
 
-Row = tuple[dict[str, Image], dict[str, Any]]
-"""Images and values, as `DatasetWriter.add` takes them."""
+Row = tuple[dict[str, Any], dict[str, Any]]
+"""Images, depths among them, and values, as `DatasetWriter.add` takes them."""
 
 
 class Rows:
@@ -132,14 +145,16 @@ class Rows:
         return _images(sample), _values(sample, following, max(0, due - sample.moment))
 
 
-def _images(sample: Sample) -> dict[str, Image]:
-    return {f"{IMAGES}{name}": image for name, image in sample.images.items()}
+def _images(sample: Sample) -> dict[str, Any]:
+    depths = {f"{DEPTH}{name}": depth for name, depth in sample.depths.items()}
+    return {f"{IMAGES}{name}": image for name, image in sample.images.items()} | depths
 
 
 def _values(sample: Sample, following: Sample, late: int) -> dict[str, Any]:
     newest = max(sample.stamps.values())
-    stamps = {f"{STAMP}{name}": stamp for name, stamp in sample.stamps.items()}
-    ages = {f"{AGE}{name}": (newest - stamp + late) / MILLISECOND for name, stamp in sample.stamps.items()}
+    exposures = {**sample.stamps, **{f"depth.{name}": stamp for name, stamp in sample.depth_stamps.items()}}
+    stamps = {f"{STAMP}{name}": stamp for name, stamp in exposures.items()}
+    ages = {f"{AGE}{name}": (newest - stamp + late) / MILLISECOND for name, stamp in exposures.items()}
     return {
         **stamps,
         **ages,
@@ -169,6 +184,6 @@ def outcome(frames: int, success: bool) -> dict[str, Array]:
     return {SUCCESS: np.full((frames, 1), success), DONE: done}
 
 
-def packed(sample: Sample, images: Mapping[str, Any]) -> Sample:
-    """The sample with other images: compressed, or the real ones again."""
-    return replace(sample, images=dict(images))
+def packed(sample: Sample, images: Mapping[str, Any], depths: Mapping[str, Any]) -> Sample:
+    """The sample with other images and depths: compressed, or the real ones again."""
+    return replace(sample, images=dict(images), depths=dict(depths))

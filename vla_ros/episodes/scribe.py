@@ -14,7 +14,7 @@ from typing import Any
 from vla_ros.episodes import layout
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
-from vla_ros.episodes.memory import Memory, unpacked
+from vla_ros.episodes.memory import Memory
 from vla_ros.episodes.recorder import Begin, Commit, Discard, Effect, End, Keep
 from vla_ros.episodes.rows import MODES, VERDICTS, Rows, Sample, outcome
 
@@ -116,7 +116,7 @@ class Scribe:
         self._tell(frames=self._writer.frames, repeated=self._rows.repeated, skipped=self._rows.skipped)
 
     def _recall(self, sample: Sample) -> None:
-        self._add(unpacked(sample))
+        self._add(self._memory.whole(sample))
 
     def _end(self) -> None:
         self._guarded(self._last)

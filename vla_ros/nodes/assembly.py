@@ -15,7 +15,7 @@ import numpy as np
 
 from vla_ros.clock import MILLISECOND, SECOND
 from vla_ros.config import Config
-from vla_ros.episodes.rows import Sample
+from vla_ros.episodes.rows import DEPTH, Sample
 from vla_ros.geometry import Array
 from vla_ros.nodes.observer import interpolated
 from vla_ros.policy.preprocess import robot_state
@@ -53,7 +53,10 @@ class Twist:
 
 @dataclass(frozen=True)
 class Shot(Frame):
-    """A frame with the stamp of its message, ROS time, ns: written as it came, since the map between the clocks drifts."""
+    """A frame with the stamp of its message, ROS time, ns: written as it came, since the map between the clocks drifts.
+
+    Of depth, the image is (H, W) mm.
+    """
 
     stamp: int = 0
 
@@ -67,8 +70,10 @@ class Assembler:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._reference = config.reference_camera
-        self._frames: dict[str, deque[Shot]] = {name: deque(maxlen=FRAMES) for name in config.cameras}
-        self._stamps: dict[str, deque[int]] = {name: deque(maxlen=KEPT) for name in config.cameras}
+        self._depths = {f"{DEPTH}{name}": name for name in config.depth_cameras}
+        self._sources = {name: name for name in config.cameras} | self._depths
+        self._frames: dict[str, deque[Shot]] = {name: deque(maxlen=FRAMES) for name in self._sources}
+        self._stamps: dict[str, deque[int]] = {name: deque(maxlen=KEPT) for name in self._sources}
         self._pending: deque[Shot] = deque(maxlen=FRAMES)
         self._arm: deque[ArmState] = deque(maxlen=KEPT)
         self._told: deque[Told] = deque(maxlen=KEPT)
@@ -76,6 +81,10 @@ class Assembler:
         self._lock = threading.Lock()
         self.instructed = False
         self.lost = 0
+
+    def put_depth(self, camera: str, frame: Shot) -> None:
+        """Depth of a camera arrived, likewise."""
+        self.put_frame(f"{DEPTH}{camera}", frame)
 
     def put_frame(self, camera: str, frame: Shot) -> None:
         """A frame arrived; exposures in monotonic ns. One that is not newer than the last is not taken."""
@@ -153,13 +162,16 @@ class Assembler:
             return self._told[-1].mode if self._told else None
 
     def _camera(self, name: str, now: int) -> str:
-        camera, frames = self._config.cameras[name], self._frames[name]
+        camera, frames = self._config.cameras[self._sources[name]], self._frames[name]
+        stamps = self._stamps[name]
+        if name in self._depths:
+            name = f"{self._sources[name]}, its depth,"
         if not frames:
             return f"waiting for frames of camera {name}"
         age = now - frames[-1].arrival
         if age > max(self._config.deadlines.camera_hold, 3 / camera.rate) * SECOND:
             return f"camera {name} is silent since {age / SECOND:.1f} s"
-        measured = rate(self._stamps[name])
+        measured = rate(stamps)
         least = camera.rate * (1 - self._config.record.rate_tolerance)
         if measured is None or measured >= least:
             return "" if measured is not None else f"measuring the rate of camera {name}"
@@ -183,8 +195,9 @@ class Assembler:
         arm = interpolated(list(self._arm), frame.exposure)
         if arm is None or not all(self._frames.values()):
             return None
-        frames = {name: _nearest(kept, frame.exposure) for name, kept in self._frames.items()}
+        frames = {name: _nearest(self._frames[name], frame.exposure) for name in self._config.cameras}
         frames[self._reference] = frame
+        depths = {name: _nearest(self._frames[key], frames[name].exposure) for key, name in self._depths.items()}
         told = _at(self._told, frame.exposure)
         twist = _at(self._twists, frame.exposure)
         gripper = told.gripper if told is not None and np.isfinite(told.gripper) else arm.gripper
@@ -200,6 +213,8 @@ class Assembler:
             mode,
             told.verdict if told is not None else Verdict.DISARMED,
             mode is Mode.TELEOP and self.instructed,
+            {name: np.asarray(one.image, np.uint16) for name, one in depths.items()},
+            {name: one.stamp for name, one in depths.items()},
         )
 
 

@@ -57,8 +57,7 @@ class CameraNode(Node):
         self._info = convert.from_intrinsics(self._camera.intrinsics, self._frame_id)
         self._images = self.create_publisher(Image, settings.image_topic, newest())
         self._infos = self.create_publisher(CameraInfo, settings.info_topic, newest())
-        depths = f"{settings.topic}/aligned_depth_to_color/image_raw"
-        self._depths = self.create_publisher(Image, depths, newest()) if settings.depth else None
+        self._depths = self.create_publisher(Image, settings.depth_topic, newest()) if settings.depth else None
         self._bulletin = Bulletin(self)
         self._rate, self._latency = settings.rate, round(settings.latency * SECOND)
         self._beat = self.create_timer(1.0, self._report)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image as ImageMessage
 
-from vla_ros.cameras.pixels import deliver
+from vla_ros.cameras.pixels import deliver, thinned
 from vla_ros.clock import SECOND
 from vla_ros.config import CameraConfig
-from vla_ros.nodes.convert import MessageError, to_image
+from vla_ros.episodes.depth import Depth
+from vla_ros.nodes.convert import MessageError, to_depth, to_image
 from vla_ros.nodes.process import newest
 from vla_ros.values import Image, Intrinsics
 
@@ -27,6 +28,23 @@ def intrinsics(camera: CameraConfig) -> Intrinsics:
     """The configured camera."""
     c = camera
     return Intrinsics(c.width, c.height, c.fx, c.fy, c.cx, c.cy, c.roi, c.binning, c.distortion)
+
+
+def to_depth_view(message: ImageMessage, camera: Intrinsics) -> Depth:
+    """The depth, mm, of `camera.image_shape` in a message that holds just that, or the whole sensor, of which it is cut and thinned.
+
+    Raises MessageError for another size.
+    """
+    depth, whole = to_depth(message), (camera.height, camera.width)
+    if depth.shape == whole != camera.image_shape:
+        return thinned(depth, camera.roi, camera.binning)
+    if depth.shape != camera.image_shape:
+        height, width = camera.image_shape
+        raise MessageError(
+            f"depth is {depth.shape[1]}×{depth.shape[0]}, wanted is {width}×{height}, as its pictures, or its whole sensor, "
+            f"{camera.width}×{camera.height}, as the colour camera sees it"
+        )
+    return depth
 
 
 def to_view(message: ImageMessage, camera: Intrinsics) -> Image:

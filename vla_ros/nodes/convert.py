@@ -26,6 +26,7 @@ from trajectory_msgs.msg import MultiDOFJointTrajectory, MultiDOFJointTrajectory
 
 from vla_ros import geometry
 from vla_ros.clock import SECOND
+from vla_ros.episodes.depth import Depth, from_metres
 from vla_ros.geometry import Array, Pose
 from vla_ros.motion.admission import LONGEST
 from vla_ros.values import JOINTS, ActionChunk, ArmState, Image, Intrinsics, Teleop
@@ -85,6 +86,21 @@ def from_depth(depth: NDArray[np.float32], stamp: int, frame_id: str) -> ImageMe
     message.header.stamp, message.header.frame_id = to_time(stamp), frame_id
     message.data = array.array("B", depth.astype("<f4").tobytes())
     return message
+
+
+def to_depth(message: ImageMessage) -> Depth:
+    """Depth (H, W) in mm, 0 where unknown, of a message 32FC1 in m or 16UC1 in mm (REP 118). Raises MessageError for others."""
+    kinds = {"32FC1": ">f4" if message.is_bigendian else "<f4", "16UC1": ">u2" if message.is_bigendian else "<u2"}
+    if message.encoding not in kinds:
+        raise MessageError(f"encoding of depth is {message.encoding!r}: publish {' or '.join(kinds)}")
+    kind = np.dtype(kinds[message.encoding])
+    width = message.step // kind.itemsize
+    if width < message.width or len(message.data) != message.height * message.step or message.step % kind.itemsize:
+        raise MessageError(
+            f"depth holds {len(message.data)} bytes with step {message.step} for {message.width}×{message.height} pixels"
+        )
+    values = np.frombuffer(message.data, kind).reshape(message.height, width)[:, : message.width]
+    return from_metres(values) if message.encoding == "32FC1" else values.astype(np.uint16)
 
 
 def to_image(message: ImageMessage, shape: tuple[int, int]) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from vla_ros.clock import MonotonicClock
 from vla_ros.config import CameraConfig, Config
 from vla_ros.nodes import convert
 from vla_ros.nodes.assembly import Assembler, Shot, Told, Twist
-from vla_ros.nodes.camera_topics import intrinsics, late, quality, to_view
+from vla_ros.nodes.camera_topics import intrinsics, late, quality, to_depth_view, to_view
 from vla_ros.nodes.process import newest
 from vla_ros.nodes.ros_time import TimeMap
 from vla_ros.values import Mode, Verdict
@@ -35,19 +36,25 @@ class Ears:
         for name, camera in config.cameras.items():
             heard = self._hear_image(name, camera)
             node.create_subscription(Image, camera.image_topic, heard, quality(camera, depth=8))
+        for name in config.depth_cameras:
+            camera = config.cameras[name]
+            heard = self._hear_image(name, camera, to_depth_view, assembler.put_depth)
+            node.create_subscription(Image, camera.depth_topic, heard, quality(camera, depth=8))
 
-    def _hear_image(self, name: str, camera: CameraConfig) -> Any:
-        view, latency = intrinsics(camera), late(camera)
+    def _hear_image(
+        self, name: str, camera: CameraConfig, seen: Callable[..., Any] = to_view, put: Callable[..., Any] | None = None
+    ) -> Any:
+        view, latency, put = intrinsics(camera), late(camera), put or self._assembler.put_frame
 
         def heard(message: Image) -> None:
             now, stamp = self._monotonic.now(), convert.from_time(message.header.stamp) - latency
             try:
-                image = to_view(message, view)
+                image = seen(message, view)
             except convert.MessageError as error:
                 self.failure = f"camera {name}: {error}"
                 return
             shot = Shot(image, self._time.to_monotonic(stamp), now, 0, stamp=stamp)
-            self._assembler.put_frame(name, shot)
+            put(name, shot)
 
         return heard
 

@@ -148,4 +148,6 @@ def topics_of(config: Config) -> dict[str, Any]:
         topics[camera.info_topic] = (CameraInfo, quality(camera, depth=50))
         if config.record.log_images:
             topics[camera.image_topic] = (Image, quality(camera, depth=8))
+        if config.record.log_images and camera.depth:
+            topics[camera.depth_topic] = (Image, quality(camera, depth=8))
     return topics
