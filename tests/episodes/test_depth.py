@@ -154,7 +154,7 @@ def test_a_kill_at_any_step_of_a_commit_costs_at_most_its_episode_and_its_depth(
     while True:
 
         def dying(at=step, first=episodes):
-            dies_at(at, monkeypatch)
+            dies_at(at, monkeypatch, data)
             append(first)
 
         if not killed(dying):
@@ -231,7 +231,7 @@ def test_depth_is_on_the_contact_sheet(desk, tmp_path, capsys):
     folder = tmp_path / "seen"
     assert cli.main(["episodes", "show", str(tmp_path / "data"), "0", "--output", str(folder)]) == 0
     sheet = np.asarray(Picture.open(capsys.readouterr().out.split()[0]))
-    colour, depth = (band.std(axis=2).mean() for band in (sheet[-244:-124], sheet[-120:]))
+    colour, depth = (band.std(axis=2).mean() for band in (sheet[-282:-147], sheet[-141:-6]))
     assert depth > 5 * colour, "the pictures of the test are grey, and depth is coloured"
 
 

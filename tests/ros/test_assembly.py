@@ -160,6 +160,15 @@ def test_an_arm_that_is_silent_or_was_never_there_is_named():
     assert "waiting for frames" in made.obstacle(START + 2 * SECOND)
 
 
+@pytest.mark.parametrize(("mode", "says"), [(Mode.DISARMED, "vla-ros enable"), (Mode.STOPPED, "vla-ros reset")])
+def test_an_arm_that_nobody_can_move_is_named(mode, says):
+    made = assembler()
+    end = fed(made, 2.5)
+    assert made.obstacle(end) == ""
+    made.put_told(Told(end, mode, Verdict.DISARMED, 0.0))
+    assert says in made.obstacle(end)
+
+
 def test_parking_goes_up_first_arrives_and_keeps_below_its_speed():
     goal = Pose(np.array([0.45, 0.0, 0.25]), TOOL_DOWN)
     parking = Parking(goal, 0.1, 0.2, 0)

@@ -20,6 +20,8 @@ QUIET = (
     "record.rate_tolerance=0.95",
     "deadlines.camera_hold=2.0",
     "deadlines.camera_disarm=8.0",
+    "deadlines.feedback_hold=0.5",
+    "deadlines.feedback_stop=4.0",
     "policy.bundle=constant:0.46,0.05,0.18",
 )
 """A machine that is busy elsewhere is no reason to end an episode."""

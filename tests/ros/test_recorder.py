@@ -33,7 +33,8 @@ TASKS = ["pick up the red cube", "push the blue cube"]
 
 def config(output, **settings):
     given = {"policy.bundle": "constant:0.46,0.05,0.18", "record.output": output, "record.tasks": json.dumps(TASKS)}
-    given |= {"record.rate_tolerance": 0.95, "deadlines.camera_hold": 1.0, "deadlines.camera_disarm": 4.0} | settings
+    given |= {"record.rate_tolerance": 0.95, "deadlines.camera_hold": 1.0, "deadlines.camera_disarm": 4.0}
+    given |= {"deadlines.feedback_hold": 0.5, "deadlines.feedback_stop": 4.0} | settings
     return load("twin", overrides=[f"{name}={value}" for name, value in given.items()])
 
 
@@ -67,6 +68,8 @@ class Person:
             self.client.spin(0.02)
 
     def ready(self):
+        if self.client.arm.values.get("mode") == "DISARMED":
+            enable(self.client, PATIENCE)  # a busy machine may have disarmed it
         self.until(lambda: self.phase == "armed" and self.report.values.get("parking") == "False", "armed")
 
 

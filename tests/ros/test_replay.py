@@ -16,7 +16,12 @@ from vla_ros.nodes.service import Service
 from .bed import PATIENCE
 
 START, WAY, SECONDS, FPS = (0.45, -0.05, 0.25), 0.10, 3.0, 30
-LOOSE = ("deadlines.camera_hold=2.0", "deadlines.camera_disarm=8.0")
+LOOSE = (
+    "deadlines.camera_hold=2.0",
+    "deadlines.camera_disarm=8.0",
+    "deadlines.feedback_hold=0.5",
+    "deadlines.feedback_stop=4.0",
+)
 
 
 def record(path):

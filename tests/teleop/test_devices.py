@@ -17,6 +17,7 @@ from vla_ros.clock import MILLISECOND
 from vla_ros.teleop import devices, evdev_gamepad, gamepad, keyboard, spacemouse
 from vla_ros.teleop.evdev_gamepad import EvdevGamepad, Events
 from vla_ros.teleop.keyboard import HOLD, Keyboard, Keys, typed
+from vla_ros.teleop.mapping import Settings, State, step
 from vla_ros.teleop.reading import EVENTS, TeleopError
 from vla_ros.teleop.spacemouse import SpaceMouse
 
@@ -210,6 +211,22 @@ def test_a_terminal_is_read_key_by_key_and_given_back_as_it_was(terminal):
     device.close()
     device.close()
     assert termios.tcgetattr(program) == before
+
+
+def test_a_key_that_is_pressed_again_at_once_is_two_presses(terminal):
+    hand, program = terminal
+    device, state, presses, now = Keyboard(program), State(), 0, 0
+    for _ in range(3):
+        os.write(hand, b"y")
+        time.sleep(0.05)  # through the kernel, so that the very next reading has it
+        for _ in range(2):
+            now += 20 * MILLISECOND
+            state, _, pressed = step(state, device.read(now), now, Settings(), 0.0)
+            presses += "success" in pressed
+            if pressed:
+                break
+    device.close()
+    assert presses == 3
 
 
 def test_a_terminal_that_is_closed_says_so(terminal):

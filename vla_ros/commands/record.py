@@ -157,12 +157,12 @@ def _watch(
     before: int,
     hand: subprocess.Popen[bytes] | None,
 ) -> None:
-    """Print what changes, and set the next scene, until it is over."""
+    """Print what changes, which a device in this terminal does by itself, and set the next scene, until it is over."""
     said, task = "", 0
     while hand is None or hand.poll() is None:
         live.client.sleep(0.1)
         values = report.values
-        if report.message != said:
+        if hand is None and report.message != said:
             said = report.message
             console.print(said, highlight=False, markup=False)
         if options.episodes is not None and int(values["episodes"]) - before >= options.episodes:

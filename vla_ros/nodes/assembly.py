@@ -24,6 +24,11 @@ from vla_ros.values import ZERO_TWIST, ArmState, Frame, Mode, Verdict
 KEPT, FRAMES = 400, 24
 PATIENCE = 250 * MILLISECOND
 """For so long a frame waits for what belongs to it; then it takes what is nearest."""
+ASLEEP = {
+    Mode.DISARMED: "the arm is not enabled: vla-ros enable",
+    Mode.STOPPED: "the arm is stopped: vla-ros reset, then enable",
+}
+"""Modes in which nobody can move the arm: an episode of that would show an arm that stands."""
 WINDOW = 2 * SECOND
 """Over which a camera's rate is counted."""
 
@@ -192,7 +197,9 @@ class Assembler:
         if not self._arm or not self._told:
             return "waiting for the arm's state"
         age = now - self._arm[-1].stamp
-        return f"the arm says nothing since {age / SECOND:.1f} s" if age > SECOND // 2 else ""
+        if age > SECOND // 2:
+            return f"the arm says nothing since {age / SECOND:.1f} s"
+        return ASLEEP.get(self._told[-1].mode, "")
 
     def _ready(self, frame: Shot, now: int) -> bool:
         if now - frame.arrival > PATIENCE:

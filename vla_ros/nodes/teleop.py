@@ -61,10 +61,12 @@ class TeleopNode(Node):
         self._commanded: float | None = None
         self._told = ""
         self._asked: dict[str, int] = {}
+        self._recorder_said = ""
         self._twist = self.create_publisher(TwistStamped, "/teleop/twist", newest(reliable=False))
         self._gripper = self.create_publisher(JointState, "/teleop/gripper", newest(reliable=False))
         self.create_subscription(DiagnosticArray, "/arm/status", self._arm_status, newest(depth=10))
         self.create_subscription(JointState, "/joint_states", self._joints, newest(reliable=False))
+        self.create_subscription(DiagnosticArray, "/recorder/status", self._recorder_status, newest(depth=10))
         self._recorder = {name: self.create_client(Trigger, f"/recorder/{name}") for name in EVENTS}
         self._measured: float | None = None
         self._device = self._opened(config)
@@ -116,9 +118,16 @@ class TeleopNode(Node):
         client.call_async(Trigger.Request()).add_done_callback(self._answered)
 
     def _answered(self, future: Any) -> None:
+        """What was refused; what was done, and what the recorder does by itself, is told by its status."""
         response = future.result()
-        log = self.get_logger()
-        log.info(response.message) if response.success else log.warning(response.message)
+        if not response.success:
+            self.get_logger().warning(response.message)
+
+    def _recorder_status(self, message: DiagnosticArray) -> None:
+        for status in convert.named(message, "recorder"):
+            if status.message != self._recorder_said:
+                self._recorder_said = status.message
+                self.get_logger().info(status.message)
 
     def _tell(self) -> None:
         state = self._state

@@ -88,7 +88,8 @@ class Keyboard:
 
     def read(self, now: int) -> Reading | None:
         """What was typed since the last call. Raises TeleopError once the terminal is closed."""
-        self._keys = typed(self._keys, self._typed(), now)
+        # behind a press there is a reading without it, so that the same key right after it is another press
+        self._keys = typed(self._keys, "" if self._keys.pressed else self._typed(), now)
         return reading(self._keys, now)
 
     def close(self) -> None:
