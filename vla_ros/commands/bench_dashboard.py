@@ -35,6 +35,8 @@ CANVAS, STOP = 80.0, 50.0
 VIEWERS = 4
 SETTLE = 2.0
 """s behind a change of viewers that are not counted."""
+ATTEMPTS = 2
+"""Motions that are begun for each click on Stop: some are over when it comes."""
 SPEED = 0.02
 """m/s from which on there is a motion to stop."""
 STEP = ("preprocess_ms", "encode_ms", "decide_ms")
@@ -242,13 +244,14 @@ def stops(console: Console, live: Live, browser: Any, count: int) -> list[Figure
         return []
     page, twin, took = _page(live, browser), TwinLink(live), list[float]()
     try:
-        for number in range(count):
-            found = _stop(live, twin, page, number)
+        for number in range(ATTEMPTS * count):
+            found = _stop(live, twin, page, number) if len(took) < count else None
             took += [] if found is None else [found]
     finally:
         twin.close()
         page.close()
-    console.print(f"{len(took)} of {count} clicks met a moving arm", highlight=False)
+    if len(took) < count:
+        console.print(f"only {len(took)} clicks met a moving arm", style="yellow", highlight=False)
     return [Figures("stop", "click on Stop → the servo's first braking cycle", took)]
 
 
