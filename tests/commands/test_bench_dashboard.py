@@ -43,6 +43,18 @@ def runs(cores, errors, step):
     return [Run(c, [e] * 100, [step] * 10) for c, e in zip(cores, errors, strict=True)]
 
 
+def test_a_run_is_told_with_how_many_looked():
+    run = Run(0.14, [0.01] * 99 + [0.5], [4.0, 5.0, 6.0], 240.0)
+    assert run.item() == {
+        "viewers": 4,
+        "cores": 0.14,
+        "frames_per_second": 240.0,
+        "period": pytest.approx(0.0149),
+        "step": 5.0,
+    }
+    assert Run(0.04, [0.01], [4.0]).item()["viewers"] == 0
+
+
 def test_the_bounds_name_what_they_compare():
     quiet = runs([0.05, 0.05], [0.05, 0.07], 4.0)
     bounds = {b.name: b for b in cost_bounds(quiet, runs([0.15, 0.13], [0.055, 0.075], 4.0))}

@@ -22,6 +22,7 @@ from .fake import tokens
 
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 TASKS = ["pick up the red cube", "push the blue cube"]
+PATIENT = {"camera_hold": 1.0, "camera_disarm": 4.0, "feedback_hold": 0.3, "feedback_stop": 0.6, "observation": 0.6}
 MODE = "document.getElementById('mode').textContent === "
 
 
@@ -42,12 +43,15 @@ class Album:
         page.locator(selector).scroll_into_view_if_needed()
         box = page.locator(selector).bounding_box()
         self.keep(page, name, clip={key: round(box[key]) for key in ("x", "y", "width", "height")})
+        page.evaluate("scrollTo(0, 0)")
 
 
 @contextlib.contextmanager
 def service(**settings):
     """The twin's service with a page; a busy machine is late with pictures, which is not what is shown."""
-    given = {"dashboard.port": port_near(0), "deadlines.camera_hold": 1.0, "deadlines.camera_disarm": 4.0} | settings
+    given = (
+        {"dashboard.port": port_near(0)} | {f"deadlines.{name}": value for name, value in PATIENT.items()} | settings
+    )
     with live(load("twin", overrides=[f"{name}={value}" for name, value in given.items()])) as running:
         address = running.service.config.dashboard.address
 

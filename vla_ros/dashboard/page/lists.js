@@ -1,6 +1,6 @@
 /** Verdicts with their time line, the log, the cards of the policies. @module */
 const MOST = 300;
-const SHADES = { ACTIVE: "#2e9e5b", TELEOP: "#1f77b4", IDLE: "#8a94a0", DISARMED: "#c3cad1", HOLD: "#e09f1f", STOPPED: "#c62828" };
+const SHADES = { ACTIVE: "#2e9e5b", TELEOP: "#1f77b4", IDLE: "#8a94a0", DISARMED: "#c3cad1", HOLD: "#e09f1f", NONE: "#3b434b", STOPPED: "#c62828" };
 export const LEVELS = ["ok", "warn", "bad"];
 
 /** Local time of ns since 1970, to the tenth of a second. */

@@ -21,6 +21,9 @@ export function samples(snapshot, caps) {
   ];
 }
 
+/** Three digits, and no more than three behind the point. */
+function short(value) { return String(Number(Number(value.toPrecision(3)).toFixed(3))); }
+
 function scaled(value, factor) { return value === null ? null : value * factor; }
 
 export const PLOTS = [
@@ -44,7 +47,7 @@ export class Plots {
     holder.className = "plot";
     this.parent.append(holder);
     const ink = () => getComputedStyle(document.body).color, grid = { stroke: "#8884", width: 1 };
-    const series = names.map((label, k) => ({ label, stroke: COLOURS[k], width: 1.5, value: (_, v) => v == null ? "–" : v.toPrecision(3) }));
+    const series = names.map((label, k) => ({ label, stroke: COLOURS[k], width: 1.5, value: (_, v) => v == null ? "–" : short(v) }));
     return new uPlot({
       title, width: 280, height: HEIGHT, legend: { live: true }, cursor: { y: false },
       series: [{ label: "s" }, ...series],
