@@ -116,6 +116,9 @@ def test_without_the_facts_it_says_which_are_wanted(fresh):
         (lambda f: f["cameras"].pop(), "1 cameras; the configuration's use_hand_rgb says 2"),
         (lambda f: f.update(execute=11), "execute is 11, a chunk of this policy has 10"),
         (lambda f: f.update(speed=3), "speed: Extra inputs"),
+        (lambda f: f["cameras"][1].update(name="static"), "two of them are called static"),
+        (lambda f: f["cameras"][1].update(roi=[0, 0, 641, 480]), r"roi \[0, 0, 641, 480\].* is not within the sensor"),
+        (lambda f: f.update(text_length=500), "text_length is 500: behind the images the backbone has places for 383"),
     ],
 )
 def test_facts_that_do_not_fit(fresh, edit, told):
@@ -125,6 +128,17 @@ def test_facts_that_do_not_fit(fresh, edit, told):
     with pytest.raises(ReleaseError, match=told):
         import_release(*parts(fresh), fresh / "facts.yaml", fresh / "bundle")
     assert not (fresh / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("colours", "told"),
+    [({"image_mean": [0.5, 0.5]}, r"image_mean is \[0\.5, 0\.5\]"), ({"image_std": [1, 0, 1]}, "cannot be divided")],
+)
+def test_colours_that_are_none(fresh, colours, told):
+    settings = json.loads((fresh / "config.json").read_text())
+    (fresh / "config.json").write_text(json.dumps(settings | colours))
+    with pytest.raises(ReleaseError, match=told):
+        import_release(*parts(fresh), fresh / "facts.yaml", fresh / "bundle")
 
 
 def test_a_frame_that_the_configuration_contradicts(fresh):

@@ -93,20 +93,34 @@ def graph_modules(
 ) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
     """The modules of a bundle's graphs, in fp32 and in `precision`; `length` is that of the text.
 
-    Raises VerificationError unless the static graph is what the network is.
+    Raises ReleaseError for a text that is too long, and VerificationError unless the static graph is what the network is.
     """
     eye = _graph(network.eye, release)
+    places = len(positions(network.eye, 1 + release.cameras * network.eye.queries, length))
+    if places < length:
+        raise ReleaseError(f"text_length is {length}: behind the images the backbone has places for {places} pieces")
     _check_feature(network.eye, eye, release, length)
     modules: dict[str, nn.Module] = {"encode": eye, "decide": DecideGraph(network.head)}
     return modules, modules | {"encode": _at(eye, precision)}
 
 
 def _graph(eye: Kosmos2Backbone, release: Release) -> Kosmos2Graph:
-    mean = release.settings.get("image_mean") or PIXEL_MEAN
-    std = release.settings.get("image_std") or PIXEL_STD
+    mean, std = (_colours(release, key, usual) for key, usual in (("image_mean", PIXEL_MEAN), ("image_std", PIXEL_STD)))
+    if min(std) <= 0:
+        raise ReleaseError(f"the configuration's image_std is {list(std)}: a colour cannot be divided by that")
     if release.settings.get("image_size", SIDE) != SIDE:
         raise ReleaseError(f"image_size is {release.settings['image_size']}: KosMos-2 sees {SIDE}×{SIDE} pixels")
     return Kosmos2Graph(eye, release.cameras, mean, std).eval()
+
+
+def _colours(release: Release, key: str, usual: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Three numbers of the configuration. Raises ReleaseError."""
+    given = release.settings.get(key) or usual
+    try:
+        red, green, blue = (float(value) for value in given)
+    except (TypeError, ValueError):
+        raise ReleaseError(f"the configuration's {key} is {given!r}: a number for each of red, green, blue") from None
+    return red, green, blue
 
 
 def _tokenizer(backbone: Path, eye: Kosmos2Backbone) -> Path:
@@ -212,11 +226,10 @@ def _manifest(
     name: str,
     training: dict[str, Any],
 ) -> Manifest:
-    settings = release.settings
     cameras = [
         Camera(
             name=c.name, sensor=c.sensor, roi=c.roi, binning=1, size=(SIDE, SIDE),
-            mean=settings.get("image_mean") or PIXEL_MEAN, std=settings.get("image_std") or PIXEL_STD,
+            mean=_colours(release, "image_mean", PIXEL_MEAN), std=_colours(release, "image_std", PIXEL_STD),
         )
         for c in facts.cameras
     ]  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vla_ros.networks.release_file import ReleaseError
 from vla_ros.networks.released import Release
@@ -53,6 +53,13 @@ class CameraFacts(Part):
     sensor: tuple[int, int]
     roi: tuple[int, int, int, int]
 
+    @model_validator(mode="after")
+    def _within(self) -> CameraFacts:
+        (x, y, width, height), sensor = self.roi, self.sensor
+        if min(x, y) < 0 or min(width, height) < 1 or x + width > sensor[0] or y + height > sensor[1]:
+            raise ValueError(f"roi {list(self.roi)} (x, y, width, height) is not within the sensor {list(sensor)}")
+        return self
+
 
 class ActionFacts(Part):
     """What the numbers of an action were."""
@@ -75,6 +82,13 @@ class ReleaseFacts(Part):
     on_instruction: Literal["reset", "keep"] = "reset"
     robot: Robot
     text_length: int = Field(40, ge=8, le=512)
+
+    @model_validator(mode="after")
+    def _named_once(self) -> ReleaseFacts:
+        names = [camera.name for camera in self.cameras]
+        if len(set(names)) < len(names):
+            raise ValueError(f"cameras: two of them are called {names[0]}")
+        return self
 
     def codec(self, release: Release) -> Codec:
         """From steps in SI units to the network's actions: the dataset's own stages, then the configuration's range."""
