@@ -185,7 +185,8 @@ function open() {
   offer();
   ask("GET", "/api/policies").then((cards) => showPolicies(at("policies"), cards), (error) => say(error.message, 2));
   setInterval(tick, 250);
-  setInterval(() => { state.plots.draw(); state.timeline.draw(); }, 200);
+  setInterval(() => state.plots.draw(), 200);
+  setInterval(() => state.timeline.draw(), 500);
   setInterval(() => state.views.forEach((view) => view.tick(performance.now())), 1000);
 }
 
