@@ -130,7 +130,7 @@ def test_each_camera_tells_its_rate_its_age_and_what_did_not_come():
     assert seen["static"][0] == pytest.approx(30, abs=0.1)
     assert seen["wrist"][0] == pytest.approx(15, abs=0.1)
     assert 79 < seen["static"][1] < 81 + 1e3 / 30
-    assert (seen["static"][2], seen["wrist"][2]) == (0, 29)
+    assert (seen["static"][2], seen["wrist"][2]) == (0, 30)
 
 
 def test_an_arm_that_is_silent_or_was_never_there_is_named():
