@@ -136,6 +136,7 @@ def of_the_recorder(album, browser):
             until(page, "document.querySelectorAll('#list tr').length === 3")
             page.click("#list button >> nth=0")
             until(page, "document.querySelector('#list img')?.naturalWidth > 300")
+            page.evaluate("document.getElementById('dataset').hidden = true")  # a temporary folder's
             album.element(page, "episodes", "#episodes")
             page.context.close()
 

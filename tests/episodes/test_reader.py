@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -26,6 +27,30 @@ def test_values_come_back_exactly(dataset: Path):
         column = reader.column(name)
         assert (column.dtype, column.shape, column.flags.c_contiguous) == (dtype, (12, *shape), True)
         np.testing.assert_array_equal(column, np.array([row[name] for row in expected], dtype).reshape(12, -1))
+
+
+def joined(dataset: Path) -> None:
+    """Put both episodes' rows into one file, as LeRobot's own writer does."""
+    files = sorted(dataset.glob("data/chunk-000/*.parquet"))
+    pq.write_table(pa.concat_tables([pq.read_table(file) for file in files]), files[0])
+    files[1].unlink()
+    row = dataset / layout.EPISODE_PATH.format(chunk_index=0, file_index=1)
+    told = pq.read_table(row)
+    place = told.schema.get_field_index("data/file_index")
+    pq.write_table(told.set_column(place, "data/file_index", pa.array([0], pa.int64())), row)
+
+
+@pytest.mark.parametrize("one_file", [False, True])
+def test_a_part_is_a_column_over_one_episode(dataset: Path, one_file):
+    if one_file:
+        joined(dataset)
+    reader = DatasetReader(dataset)
+    for name in ("observation.state", "observation.stamp_ns", "expert", "frame_index", "timestamp"):
+        for episode in reader.episodes:
+            rows = slice(episode.start, episode.start + episode.length)
+            np.testing.assert_array_equal(reader.part(name, episode.index), reader.column(name)[rows])
+    with pytest.raises(DatasetError, match="has no column 'nothing'"):
+        reader.part("nothing", 0)
 
 
 def test_index_columns(dataset: Path):

@@ -146,6 +146,17 @@ def test_what_would_spoil_a_recording_is_named(period, wrist, after, says):
     assert (says in found) if says else found == ""
 
 
+def test_each_camera_tells_its_rate_its_age_and_what_did_not_come():
+    made = assembler()
+    assert made.seen(START) == {"static": (None, None, 0), "wrist": (None, None, 0)}
+    end = fed(made, 2.0, wrist=2 * PERIOD)
+    seen = made.seen(end + 100 * MILLISECOND)
+    assert seen["static"][0] == pytest.approx(30, abs=0.1)
+    assert seen["wrist"][0] == pytest.approx(15, abs=0.1)
+    assert 79 < seen["static"][1] < 81 + 1e3 / 30
+    assert (seen["static"][2], seen["wrist"][2]) == (0, 30)
+
+
 def test_an_arm_that_is_silent_or_was_never_there_is_named():
     made = assembler()
     for k in range(60):

@@ -252,17 +252,24 @@ def stops(console: Console, live: Live, browser: Any, count: int) -> list[Figure
 
     if not count:
         return []
-    page, twin, took = _page(live, browser), TwinLink(live), list[float]()
+    page, twin, took, own = _page(live, browser), TwinLink(live), list[float](), list[float]()
     try:
         for number in range(ATTEMPTS * count):
             found = _stop(live, twin, page, number) if len(took) < count else None
-            took += [] if found is None else [found]
+            if found is not None:
+                took.append(found)
+                own.append(page.evaluate("vlaRos.handled - vlaRos.pressed"))
     finally:
         twin.close()
         page.close()
     if len(took) < count:
         console.print(f"only {len(took)} clicks met a moving arm", style="yellow", highlight=False)
-    return [Figures("stop", "click on Stop → the servo's first braking cycle", took)]
+    rest = [whole - part for whole, part in zip(took, own, strict=True)]
+    return [
+        Figures("stop", "click on Stop → the servo's first braking cycle", took),
+        Figures("stop_browser", "  click → the page hears of it", own),
+        Figures("stop_service", "  the page asks → the servo's first braking cycle", rest),
+    ]
 
 
 def _stop(live: Live, twin: Any, page: Any, seed: int) -> float | None:
@@ -325,7 +332,7 @@ def _browser_bounds(seen: Figures, stopped: Sequence[Figures]) -> list[Bound]:
     from vla_ros.commands.measure import Bound
 
     bounds = [Bound("canvas_p50", f"{seen.text}, ms, p50", seen.quantiles()[0], CANVAS, n=len(seen.values))]
-    for figure in stopped:
+    for figure in stopped[:1]:
         for name, value in (("p50", figure.quantiles()[0]), ("max", figure.quantiles()[-1])):
             text = f"{figure.text}, ms, {name}"
             bounds.append(Bound(f"stop_{name}", text, value, STOP, n=len(figure.values)))

@@ -61,6 +61,6 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
         "action": f"{action.rotation}, label {action.label}, anchor {action.anchor}",
         "chunk": f"{chunk.length} steps of {chunk.step_ms:g} ms, {chunk.execute} played",
         "graphs": {graph: part.sha256[:12] for graph, part in manifest.graphs.items()},
-        "training": manifest.training,
         "verification": manifest.verification,
+        "training": manifest.training,
     }

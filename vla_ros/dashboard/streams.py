@@ -81,7 +81,8 @@ async def _send_all(websocket: WebSocket, stream: Stream, asked: asyncio.Semapho
                 if asked is not None:
                     await asked.acquire()
                 packet = await anext(frames)
-                await asyncio.wait_for(websocket.send_bytes(packet), STUCK)
+                with anyio.fail_after(STUCK):  # no task for each picture, as asyncio.wait_for makes before Python 3.12
+                    await websocket.send_bytes(packet)
     except CrowdedError as error:
         await websocket.close(TRY_AGAIN_LATER, str(error))
 

@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Iterator
 
+import anyio
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
@@ -72,7 +73,8 @@ async def _tell(websocket: WebSocket, teller: Teller, clock: Clock) -> None:
     told: dict[str, int] = {}
     while True:
         for text in filter(None, (teller.text(clock.now()), teller.news(told))):
-            await asyncio.wait_for(websocket.send_text(text), STUCK)
+            with anyio.fail_after(STUCK):
+                await websocket.send_text(text)
         await asyncio.sleep(1 / RATE)
 
 

@@ -34,6 +34,8 @@ LINGER = 2 * SECOND
 """For so long a camera is still subscribed to after the last viewer: pages are reloaded."""
 CALM = 200 * MILLISECOND
 """Changes of the verdict within one mode are noted no more often."""
+BETWEEN = 30 * MILLISECOND
+"""The arm's state is taken up no more often: it comes at 100 Hz, and the page is told of it at 15."""
 TASKS = tuple(f"pick up the {colour} cube" for colour in COLOURS)
 INFO, WARN, ERROR = 20, 30, 40
 """Levels of rcl_interfaces/msg/Log."""
@@ -110,8 +112,10 @@ class DashboardNode(Node):
 
     def _put_tool(self, message: PoseStamped) -> None:
         """Joints and tool pose of one moment come as two messages under the same stamp, the joints first."""
-        joints, now = self._joints, self._monotonic.now()
+        joints, now, before = self._joints, self._monotonic.now(), self.board.motion.get()
         if joints is None or joints.header.stamp != message.header.stamp:
+            return
+        if before is not None and now - before.moment < BETWEEN:
             return
         try:
             state = convert.to_arm(joints, message, now)

@@ -10,7 +10,7 @@ import { put, readings, Recorder } from "./recorder.js";
 
 const at = (id) => document.getElementById(id);
 const OLD = 1000, HISTORY = "vla_ros.history";
-const state = { page: null, views: [], link: null, snapshot: null, plots: null, recorder: null, episodes: null, pressed: 0, timeline: new Timeline(at("timeline")), told: { verdicts: 0, log: 0 } };
+const state = { page: null, views: [], link: null, snapshot: null, plots: null, recorder: null, episodes: null, pressed: 0, handled: 0, timeline: new Timeline(at("timeline")), told: { verdicts: 0, log: 0 } };
 
 function say(text, level = 0) {
   at("answer").textContent = text;
@@ -28,7 +28,8 @@ async function wish(name, body) {
 
 /** Stop is asked again until somebody has heard it: a lost packet must not cost a collision. */
 async function stop(event) {
-  state.pressed = Date.now() - (event ? performance.now() - event.timeStamp : 0);
+  state.handled = Date.now();
+  state.pressed = state.handled - (performance.now() - event.timeStamp);
   for (let attempt = 0; attempt < 5; attempt++) {
     try {
       say((await ask("POST", "/api/stop")).text, 1);
@@ -184,7 +185,8 @@ function open() {
   offer();
   ask("GET", "/api/policies").then((cards) => showPolicies(at("policies"), cards), (error) => say(error.message, 2));
   setInterval(tick, 250);
-  setInterval(() => { state.plots.draw(); state.timeline.draw(); }, 200);
+  setInterval(() => state.plots.draw(), 200);
+  setInterval(() => state.timeline.draw(), 500);
   setInterval(() => state.views.forEach((view) => view.tick(performance.now())), 1000);
 }
 

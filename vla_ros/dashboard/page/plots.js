@@ -37,6 +37,9 @@ export const PLOTS = [
 export class Plots {
   constructor(parent) {
     this.parent = parent;
+    this.seen = new Set();
+    this.watch = new IntersectionObserver((changes) => changes.forEach((one) => this.seen[one.isIntersecting ? "add" : "delete"](one.target)));
+    this.drawn = 0;
     this.data = PLOTS.map(([, names]) => [[], ...names.map(() => [])]);
     this.charts = PLOTS.map(([title, names, range], k) => this.chart(title, names, this.data[k], range));
     new ResizeObserver(() => this.fit()).observe(parent);
@@ -46,6 +49,7 @@ export class Plots {
     const holder = document.createElement("div");
     holder.className = "plot";
     this.parent.append(holder);
+    this.watch.observe(holder);
     const ink = () => getComputedStyle(document.body).color, grid = { stroke: "#8884", width: 1 };
     const series = names.map((label, k) => ({ label, stroke: COLOURS[k], width: 1.5, value: (_, v) => v == null ? "–" : short(v) }));
     return new uPlot({
@@ -66,10 +70,13 @@ export class Plots {
     });
   }
 
+  /** Draw what can be seen: the browser has Stop and pictures to attend to. */
   draw() {
+    const legends = this.drawn++ % 4 === 0;
     this.charts.forEach((chart, k) => {
+      if (!this.seen.has(chart.root.parentElement)) return;
       chart.setData(this.data[k]);
-      if (chart.cursor.left < 0) chart.setLegend({ idx: this.data[k][0].length - 1 });  // the newest, unless one is pointed at
+      if (legends && chart.cursor.left < 0) chart.setLegend({ idx: this.data[k][0].length - 1 });  // the newest, unless one is pointed at
     });
   }
 }
