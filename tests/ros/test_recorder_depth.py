@@ -1,5 +1,7 @@
 """Depth that is published, through the recorder node, into the dataset: each row's own, to the millimetre."""
 
+import time
+
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -97,6 +99,9 @@ def test_depth_of_a_topic_is_in_the_rows_of_its_pictures(ros, recorder, tmp_path
     robot = Robot(ros, encoding)
     robot.until(lambda values: values.get("phase") == "armed")
     for count, press in ((1, "start"), (2, "save")):
+        begun = time.monotonic()
+        if press == "save":  # what is remembered begins behind the first episode
+            robot.until(lambda values, begun=begun: time.monotonic() > begun + 2.0)
         robot.press(press)
         if press == "start":
             robot.until(lambda values: int(values["frames"]) >= 20)
