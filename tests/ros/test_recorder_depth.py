@@ -1,6 +1,5 @@
 """Depth that is published, through the recorder node, into the dataset: each row's own, to the millimetre."""
 
-
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
