@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
-    {"values", "clock", "geometry", "kinematics", "config", "shared", "runtime", "paths", "faults"},
+    {"values", "clock", "geometry", "kinematics", "config", "shared", "runtime", "paths", "faults", "folders"},
     {"cameras", "arms", "policy", "motion", "twin", "episodes", "teleop", "calibration"},
     {"networks", "training", "evaluation"},
     {"nodes", "dashboard", "bringup", "cli", "commands", "__main__"},

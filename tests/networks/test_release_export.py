@@ -187,3 +187,16 @@ def test_weights_too_large_for_one_file_lie_beside_it(release, tmp_path, monkeyp
     data.write_bytes(content)
     with pytest.raises(BundleError, match=r"encode\.onnx\.data is not the file that the manifest was written for"):
         load_manifest(tmp_path / "large")
+
+
+def test_an_import_that_fails_leaves_the_bundle_that_was_there(bundle, release, monkeypatch):
+    from vla_ros.networks import release_export
+
+    def disagrees(*given):
+        raise VerificationError("they differ")
+
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    monkeypatch.setattr(release_export, "verify", disagrees)
+    with pytest.raises(VerificationError, match="they differ"):
+        import_release(*parts(release), release / "facts.yaml", bundle)
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
-import os
 import re
 import shutil
 import uuid
@@ -17,10 +14,9 @@ from vla_ros.episodes.lock import Lock
 from vla_ros.episodes.merge import new_catalogue
 from vla_ros.episodes.parts import Part, Source, parts
 from vla_ros.episodes.reader import DatasetReader
+from vla_ros.folders import exchange
 
-_EXCHANGE = 2
 _OURS = re.compile(r"\.[0-9a-f]{32}")
-_HERE = -100
 
 
 def cut(reader: DatasetReader, episode: int, first: int, last: int) -> list[Part]:
@@ -75,14 +71,3 @@ def rewrite(path: str | Path, chosen: Sequence[Part]) -> int:
         shutil.rmtree(fresh, ignore_errors=True)
         lock.release()
     return count
-
-
-def exchange(a: Path, b: Path) -> None:
-    """Let two folders change places at once (man 2 renameat2, RENAME_EXCHANGE). Raises OSError where the file system cannot."""
-    call = ctypes.CDLL(None, use_errno=True).renameat2
-    if call(_HERE, os.fsencode(a), _HERE, os.fsencode(b), _EXCHANGE):
-        number = ctypes.get_errno()
-        text = (
-            os.strerror(number) if number != errno.EINVAL else "this file system cannot exchange folders: give --output"
-        )
-        raise OSError(number, text, str(a))

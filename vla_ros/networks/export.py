@@ -7,11 +7,12 @@ from pathlib import Path
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
+from vla_ros.folders import replacing
 from vla_ros.networks.checkpoints import Checkpoint, load_checkpoint
 from vla_ros.networks.formulations import NetworkConfig, PolicyHead
 from vla_ros.networks.graphs import write_graph
 from vla_ros.networks.verify import verify
-from vla_ros.policy.manifest import STATE_NAMES, Graph, Manifest, Words, save_manifest, sha256
+from vla_ros.policy.manifest import MANIFEST, STATE_NAMES, Graph, Manifest, Words, save_manifest, sha256
 from vla_ros.policy.manifest import Tensor as Input
 from vla_ros.policy.words import ROWS
 
@@ -42,30 +43,31 @@ class DecideGraph(nn.Module):
 
 
 def export(checkpoint: Path | Checkpoint, folder: Path, name: str = "") -> Manifest:
-    """Write the bundle of `checkpoint` into `folder` and return its manifest; `name` defaults to the folder's.
+    """Write the bundle of `checkpoint` to `folder`, in the place of one that was there, and return its manifest.
 
-    Raises VerificationError unless ONNX Runtime computes what torch does, and every input matters.
+    `name` defaults to the folder's. Raises VerificationError unless ONNX Runtime computes what torch does, and every input matters.
     """
     if isinstance(checkpoint, Path):
         checkpoint = load_checkpoint(checkpoint)
-    folder.mkdir(parents=True, exist_ok=True)
     network = checkpoint.build().eval()
     modules = {"encode": EncodeGraph(network), "decide": DecideGraph(network)}
-    graphs = {
-        "encode": write_graph(modules["encode"], encode_inputs(checkpoint), ("feature",), folder / "encode.onnx"),
-        "decide": write_graph(
-            modules["decide"],
-            decide_inputs(checkpoint.network),
-            ("chunk", "memory_next", "valid_next"),
-            folder / "decide.onnx",
-        ),
-    }
-    words = _write_words(checkpoint, network, folder)
-    manifest = _manifest(checkpoint, graphs, words, name or folder.name)
-    record = verify(modules, folder, manifest)
-    manifest = manifest.model_copy(update={"verification": record})
-    save_manifest(manifest, folder)
+    with replacing(folder, MANIFEST) as fresh:
+        graphs = _write_graphs(checkpoint, modules, fresh)
+        words = _write_words(checkpoint, network, fresh)
+        manifest = _manifest(checkpoint, graphs, words, name or folder.name)
+        record = verify(modules, fresh, manifest)
+        manifest = manifest.model_copy(update={"verification": record})
+        save_manifest(manifest, fresh)
     return manifest
+
+
+def _write_graphs(checkpoint: Checkpoint, modules: dict[str, nn.Module], folder: Path) -> dict[str, Graph]:
+    encode, decide = encode_inputs(checkpoint), decide_inputs(checkpoint.network)
+    outputs = ("chunk", "memory_next", "valid_next")
+    return {
+        "encode": write_graph(modules["encode"], encode, ("feature",), folder / "encode.onnx"),
+        "decide": write_graph(modules["decide"], decide, outputs, folder / "decide.onnx"),
+    }
 
 
 def encode_inputs(checkpoint: Checkpoint) -> tuple[Input, ...]:

@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from vla_ros.folders import replacing
 from vla_ros.networks.backbones.kosmos2 import PIXEL_MEAN, PIXEL_STD, PROMPT, SIDE, Kosmos2Backbone
 from vla_ros.networks.backbones.kosmos2_graph import Kosmos2Graph, positions, tail
 from vla_ros.networks.graphs import TYPES, Precision, write_graph
@@ -22,7 +23,18 @@ from vla_ros.networks.release_file import ReleaseError
 from vla_ros.networks.released import Family, Release, load_release
 from vla_ros.networks.verify import VerificationError, verify
 from vla_ros.policy import tail as text
-from vla_ros.policy.manifest import Action, Camera, Chunk, Graph, History, Manifest, Words, save_manifest, sha256
+from vla_ros.policy.manifest import (
+    MANIFEST,
+    Action,
+    Camera,
+    Chunk,
+    Graph,
+    History,
+    Manifest,
+    Words,
+    save_manifest,
+    sha256,
+)
 from vla_ros.policy.manifest import Tensor as Input
 
 TOKENIZER = "tokenizer.json"
@@ -47,7 +59,7 @@ class DecideGraph(nn.Module):
 def import_release(
     checkpoint: Path, config: Path, backbone: Path, facts: Path | None, folder: Path, precision: Precision = "fp32"
 ) -> Manifest:
-    """Write the bundle of a released checkpoint into `folder`, and return its manifest.
+    """Write the bundle of a released checkpoint to `folder`, in the place of one that was there, and return its manifest.
 
     `backbone` is a folder with config.json and tokenizer.json of the backbone. Raises ReleaseError for what cannot be used, before
     anything is written, and VerificationError unless the graphs compute what the network does.
@@ -55,10 +67,11 @@ def import_release(
     network, release = load_release(checkpoint, config, backbone)
     given = read_facts(facts, release)
     tokenizer = _tokenizer(backbone, network.eye)
-    written = write_bundle(network, release, given, tokenizer, folder, precision, _training(release, checkpoint))
-    record = verify(written.modules, folder, written.manifest, written.lowered)
-    manifest = written.manifest.model_copy(update={"verification": record})
-    save_manifest(manifest, folder)
+    with replacing(folder, MANIFEST) as fresh:
+        written = write_bundle(network, release, given, tokenizer, fresh, precision, _training(release, checkpoint))
+        record = verify(written.modules, fresh, written.manifest, written.lowered)
+        manifest = written.manifest.model_copy(update={"verification": record})
+        save_manifest(manifest, fresh)
     return manifest
 
 
