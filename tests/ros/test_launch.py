@@ -77,7 +77,7 @@ def launch():
         number, held = domain.claim()
         held.close()
         environment = (standin.environment() if sdk else dict(os.environ)) | {"ROS_DOMAIN_ID": str(number)}
-        words += () if name == "record.launch.py" else ("dashboard:=0",)  # its port is one for all
+        words += ("dashboard:=0",)  # its port is one for all
         process = Process([sys.executable, "-c", LAUNCH, str(FOLDER / name), *words], environment)
         started.append(process)
         return process, number
