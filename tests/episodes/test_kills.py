@@ -161,7 +161,7 @@ def test_a_hundred_kills_at_random_lose_no_committed_episode(tmp_path):
         assert left >= episodes
         episodes = left
     assert kills == 100
-    assert episodes > 20
+    assert episodes >= 5, "some were committed between the kills"
     assert assert_whole(path) == episodes
     record(path, 1, episodes)
     assert assert_whole(path) == episodes + 1
