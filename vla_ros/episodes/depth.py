@@ -15,6 +15,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_ros.episodes.video import Film
+
 Depth: TypeAlias = NDArray[np.uint16]
 """(H, W) mm, 0 where unknown."""
 
@@ -33,36 +35,15 @@ def from_metres(metres: NDArray[np.floating[Any]]) -> Depth:
     return np.where(known, millimetres, 0).astype(np.uint16)
 
 
-class DepthEncoder:
-    """Writes an mkv picture by picture."""
+class DepthEncoder(Film):
+    """Writes an mkv picture by picture: (H, W) each."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], fps: int) -> None:
         """`shape` is (height, width)."""
-        self._container = av.open(str(path), "w", format="matroska")
-        self._stream = self._container.add_stream("ffv1", rate=fps, options=FFV1)
-        self._stream.height, self._stream.width, self._stream.pix_fmt = shape[0], shape[1], PIXELS
-        self._stream.codec_context.thread_count = 1
-        self._time_base = Fraction(1, fps)
-        self._frames = 0
-        self._closed = False
-
-    def add(self, depth: Depth) -> None:
-        """Append one picture (H, W)."""
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(depth), PIXELS)
-        frame.pts, frame.time_base = self._frames, self._time_base
-        self._frames += 1
-        self._container.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        """Finish the file; once, also where that fails for want of room."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            if self._frames:
-                self._container.mux(self._stream.encode())
-        finally:
-            self._container.close()
+        container = av.open(str(path), "w", format="matroska")
+        stream = container.add_stream("ffv1", rate=fps, options=FFV1)
+        stream.pix_fmt = PIXELS
+        super().__init__(container, stream, shape, fps, PIXELS)
 
 
 def pictures(path: Path) -> Iterator[Depth]:

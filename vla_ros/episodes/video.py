@@ -6,11 +6,15 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
 
 from vla_ros.values import Image
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _BT601 = {"colorspace": 6, "color_primaries": 6, "color_trc": 6, "color_range": 1}
 """What the conversion of `av` does, written down in the file (ITU-T H.273; range 1 is 16 … 235)."""
@@ -28,8 +32,45 @@ def seekable(width: int) -> dict[str, str]:
     return SEEKABLE | ({"preset": "ultrafast"} if width >= LARGE else {})
 
 
-class VideoEncoder:
-    """Writes an mp4 frame by frame."""
+class Film:
+    """A file with one video, written picture by picture; `form` is how the pictures come, as PyAV names it."""
+
+    def __init__(self, container: Any, stream: Any, shape: tuple[int, ...], fps: int, form: str) -> None:
+        """`shape` begins with (height, width)."""
+        self._container, self._stream, self._form = container, stream, form
+        stream.height, stream.width = shape[:2]
+        stream.codec_context.thread_count = 1
+        self._time_base = Fraction(1, fps)
+        self._frames = 0
+        self._closed = False
+
+    def add(self, image: np.ndarray) -> None:
+        """Append one picture (H, W, …)."""
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), self._form)
+        frame.pts, frame.time_base = self._frames, self._time_base
+        self._frames += 1
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Write what is still in the encoder and finish the file; once, also where that fails for want of room."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._frames:
+                self._container.mux(self._stream.encode())
+        finally:
+            self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class VideoEncoder(Film):
+    """Writes an mp4 frame by frame: (H, W, 3) each."""
 
     def __init__(
         self,
@@ -47,39 +88,12 @@ class VideoEncoder:
         end, for which nobody waits between two episodes.
         """
         options = seekable(shape[1]) if options is None else options
-        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"} if for_web else {})
-        self._stream = self._container.add_stream("libx264", rate=fps, options={**options, "crf": str(crf)})
-        self._stream.height, self._stream.width, self._stream.pix_fmt = shape[0], shape[1], pix_fmt
-        self._stream.codec_context.thread_count = 1
+        container = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"} if for_web else {})
+        stream = container.add_stream("libx264", rate=fps, options={**options, "crf": str(crf)})
+        stream.pix_fmt = pix_fmt
         for name, value in _BT601.items():
-            setattr(self._stream.codec_context, name, value)
-        self._time_base = Fraction(1, fps)
-        self._frames = 0
-        self._closed = False
-
-    def add(self, image: Image) -> None:
-        """Append one frame (H, W, 3)."""
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
-        frame.pts, frame.time_base = self._frames, self._time_base
-        self._frames += 1
-        self._container.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        """Write what is still in the encoder and finish the file; once, also where that fails for want of room."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            if self._frames:
-                self._container.mux(self._stream.encode())
-        finally:
-            self._container.close()
-
-    def __enter__(self) -> VideoEncoder:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+            setattr(stream.codec_context, name, value)
+        super().__init__(container, stream, shape, fps, "rgb24")
 
 
 def frames(path: Path, start: float = 0.0) -> Iterator[Image]:
