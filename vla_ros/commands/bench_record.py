@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vla_ros.bringup import Process
 from vla_ros.commands import live as live_service
 from vla_ros.commands.errors import CommandError
 
@@ -32,6 +33,11 @@ EPISODE = 60.0
 WARM_UP, SHORT, SETTLED = 3.0, 0.5, 20
 """s before anything counts; s of a short episode; short episodes that do not count for the memory: pools fill."""
 PATIENCE = 60.0
+STAGE = (
+    Process("stage", "vla_ros.nodes.stage", "node"),
+    Process("recorder", "vla_ros.nodes.recorder", "node", stage=0),
+)
+"""The recorder with a stage in front of it: real processes over DDS, and no robot, twin or policy."""
 WRITERS = ("vla_ros", "lerobot", "lerobot-streaming")
 
 
@@ -122,10 +128,10 @@ def configuration(output: Path) -> Any:
 def _live(console: Console, options: argparse.Namespace, output: Path, found: Measured) -> None:
     live_service.enter_ros()
     from vla_ros.nodes.client import Client
-    from vla_ros.nodes.rehearsal import Rehearsal
+    from vla_ros.nodes.service import Service
 
     config = configuration(output)
-    with Rehearsal(config) as stage, Client(stage.check) as client:
+    with Service(config, processes=STAGE) as stage, Client(stage.check) as client:
         recorder = _Recorder(client, stage.pids()["recorder"])
         recorder.armed()
         client.sleep(WARM_UP)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -15,19 +15,24 @@ from vla_ros.nodes.supervisor import Supervisor
 
 
 class Service:
-    """The processes of `config`, in a place of their own, for as long as the context lasts.
+    """The processes of `config`, or those that are given, in a place of their own, for as long as the context lasts.
 
     Entering raises RuntimeBusyError where another service is in the way. ROS_DOMAIN_ID of this process is then the service's.
     """
 
-    def __init__(self, config: Config, say: Callable[[str], None] = lambda line: None) -> None:
-        self._config, self._say = config, say
+    def __init__(
+        self,
+        config: Config,
+        say: Callable[[str], None] = lambda line: None,
+        processes: Sequence[bringup.Process] | None = None,
+    ) -> None:
+        self._config, self._say, self._processes = config, say, processes
 
     def __enter__(self) -> Service:
         self._place = Place(self._config, wanted_domain())
         self._supervisor = Supervisor(self.runtime, self._place.environment(), self._say)
         try:
-            self._supervisor.start(bringup.processes(self._config))
+            self._supervisor.start(self._processes or bringup.processes(self._config))
         except BaseException:
             self._end()
             raise
