@@ -1,6 +1,9 @@
 """A robot for the dashboard's tests: a board that is filled by hand, and commands that note what was asked."""
 
+import io
+
 import numpy as np
+import PIL.Image
 
 from vla_ros.clock import VirtualClock
 from vla_ros.config import load
@@ -118,3 +121,15 @@ def tokens():
         (DRIVE, frozenset({"watch", "drive"})),
         (RECORD, frozenset({"watch", "record"})),
     )
+
+
+WIRE = URL.replace("http", "ws")
+CLOSED_BY_POLICY = 1008
+
+
+def bearer(token):
+    return {"authorization": f"Bearer {token}"}
+
+
+def read_jpeg(data):
+    return np.asarray(PIL.Image.open(io.BytesIO(data)))
