@@ -167,9 +167,9 @@ def test_an_episode_is_recorded_and_kept_through_the_page(monkeypatch, browser, 
     # this machine may be busy
     settings |= {"record.rate_tolerance": 0.95, "deadlines.camera_hold": 1.0, "deadlines.camera_disarm": 4.0}
     with brought_up(browser, **settings) as bed:
+        bed.armed()  # nothing is recorded of an arm that is not enabled
         bed.text("phase", "armed")
         bed.text("sentence", TASKS[0])
-        bed.armed()
         began = bed.position
         bed.page.click("#keys [data-event=toggle]")
         bed.text("phase", "recording")

@@ -79,7 +79,7 @@ class Assembler:
         self._told: deque[Told] = deque(maxlen=KEPT)
         self._twists: deque[Twist] = deque(maxlen=KEPT)
         self._lock = threading.Lock()
-        self._missed = dict.fromkeys(config.cameras, 0)
+        self._missed = dict.fromkeys(self._sources, 0)
         self.instructed = False
         self.lost = 0
 
@@ -94,7 +94,8 @@ class Assembler:
             if frames and frame.exposure <= frames[-1].exposure:
                 return
             if frames:
-                periods = (frame.exposure - frames[-1].exposure) * self._config.cameras[camera].rate / SECOND
+                rate_wanted = self._config.cameras[self._sources[camera]].rate
+                periods = (frame.exposure - frames[-1].exposure) * rate_wanted / SECOND
                 self._missed[camera] += max(0, round(periods) - 1)
             frames.append(frame)
             self._stamps[camera].append(frame.exposure)
@@ -158,6 +159,7 @@ class Assembler:
                     self._missed[name],
                 )
                 for name, frames in self._frames.items()
+                if name in self._config.cameras
             }
 
     def gripper_command(self) -> float:
