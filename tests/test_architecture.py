@@ -2,6 +2,8 @@
 
 import ast
 import fnmatch
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -167,6 +169,42 @@ def test_every_room_is_on_a_floor():
 def test_every_folder_with_code_is_a_package():
     folders = {path.parent for path in (ROOT / "vla_ros").rglob("*.py")}
     assert [folder for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+
+
+def test_a_camera_starts_where_only_its_sdk_is():
+    foreign = {name: file for file in loaded("nodes/camera.py", "cameras/azure_kinect.py") for name in _foreign(file)}
+    asked = (ROOT / "requirements/kinect.in").read_text(encoding="utf-8")
+    packages = {re.match(r"[\w-]+", line)[0] for line in asked.splitlines() if line and line[0] != "#"}
+    there = {*packages, "PIL", "yaml", *sys.stdlib_module_names}  # pillow and pyyaml by the names they are imported by
+    assert {
+        name: str(file)
+        for name, file in foreign.items()
+        if name not in there and not any(fnmatch.fnmatch(name, ros) for ros in ROS)
+    } == {}
+
+
+def loaded(*files: str) -> set[PurePosixPath]:
+    """Every file of ours that is run when these are imported."""
+    found, left = set(), {PurePosixPath(file) for file in files}
+    while left:
+        file = left.pop()
+        found.add(file)
+        for module in _eager(file):
+            parts = module.split(".")
+            places = [PurePosixPath(*parts[1:end]) for end in range(2, len(parts) + 1) if parts[0] == "vla_ros"]
+            near = [path for place in places for path in (place / "__init__.py", place.with_suffix(".py"))]
+            left |= {path for path in near if (ROOT / "vla_ros" / path).is_file()}
+        left -= found
+    return found
+
+
+def _eager(file: PurePosixPath) -> list[str]:
+    source = (ROOT / "vla_ros" / file).read_text(encoding="utf-8")
+    return [each.module for each in imports(source, ".".join(["vla_ros", *file.parent.parts])) if each.eager]
+
+
+def _foreign(file: PurePosixPath) -> set[str]:
+    return {module.split(".")[0] for module in _eager(file)} - {"vla_ros"}
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from vla_ros.clock import SECOND
 from vla_ros.config import ConfigError, load
 from vla_ros.episodes import layout, rows
 from vla_ros.episodes.check import check
-from vla_ros.episodes.depth import DepthEncoder, Packer, from_metres, pictures
+from vla_ros.episodes.depth import from_metres
 from vla_ros.episodes.edit import cut, rewrite, select
+from vla_ros.episodes.ffv1 import DepthEncoder, Packer, pictures
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.lerobot import DatasetWriter
 from vla_ros.episodes.memory import Memory

@@ -18,7 +18,7 @@ import numpy as np
 
 from vla_ros.episodes import layout
 from vla_ros.episodes.catalogue import Catalogue, Columns, Depths, Videos
-from vla_ros.episodes.depth import DepthEncoder
+from vla_ros.episodes.ffv1 import DepthEncoder
 from vla_ros.episodes.layout import DatasetError, Feature, Features
 from vla_ros.episodes.lock import Lock
 from vla_ros.episodes.statistics import ImageStats

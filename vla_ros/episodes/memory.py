@@ -11,7 +11,8 @@ from collections import deque
 import numpy as np
 from PIL import Image as Picture
 
-from vla_ros.episodes.depth import Depth, Packer
+from vla_ros.episodes.depth import Depth
+from vla_ros.episodes.ffv1 import Packer
 from vla_ros.episodes.rows import Sample, packed
 from vla_ros.values import Image
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vla_ros.episodes import layout
 from vla_ros.episodes.catalogue import Columns, Depths, Videos, episode_rows, stats_of_row
-from vla_ros.episodes.depth import DepthEncoder
+from vla_ros.episodes.ffv1 import DepthEncoder
 from vla_ros.episodes.layout import DatasetError
 from vla_ros.episodes.reader import DatasetReader
 from vla_ros.episodes.scribe import NOTES

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vla_ros.episodes import depth, layout, video
+from vla_ros.episodes import ffv1, layout, video
 from vla_ros.episodes.catalogue import episode_rows, read_tasks
 from vla_ros.episodes.depth import Depth
 from vla_ros.episodes.layout import DatasetError
@@ -126,7 +126,7 @@ class DatasetReader:
             raise DatasetError(f"{self.path} has no episode {episode}: it has {len(self._rows)}")
         path, length, count = self.depth_file(episode, camera), self.episodes[episode].length, 0
         try:
-            for picture in islice(depth.pictures(path), length):
+            for picture in islice(ffv1.pictures(path), length):
                 count += 1
                 yield picture
         except (OSError, ValueError, IndexError, av.FFmpegError) as error:
