@@ -1,5 +1,6 @@
 """Where the processes of one service meet."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,30 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
 def test_only_the_user_may_look_into_the_folder(tmp_path):
     runtime.lock(tmp_path / "service").close()
     assert (tmp_path / "service").stat().st_mode & 0o077 == 0
+
+
+AHEAD = """
+import os, threading
+from vla_ros import runtime
+ended = threading.Event()
+threading.Thread(target=ended.wait).start()
+permitted = runtime.run_ahead(-5)
+threading.Thread(target=ended.wait).start()
+threads = [int(name) for name in os.listdir("/proc/self/task")]
+print(permitted, len(threads), {(os.sched_getscheduler(t), os.sched_getparam(t).sched_priority) for t in threads})
+ended.set()
+"""
+
+
+def test_every_thread_runs_ahead_where_that_is_permitted():
+    said = subprocess.run([sys.executable, "-c", AHEAD], capture_output=True, text=True, check=True).stdout.strip()
+    fifo, ordinary = os.SCHED_FIFO, os.SCHED_OTHER
+    assert said in (f"True 3 {{({fifo}, 1)}}", f"False 3 {{({ordinary}, 0)}}")
+
+
+def test_where_it_is_not_permitted_that_is_said(monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    assert not runtime.run_ahead(40)

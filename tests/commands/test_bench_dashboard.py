@@ -1,8 +1,6 @@
-"""What `vla-ros bench dashboard` makes of what was measured, its viewers, and its watch on Stop."""
+"""What `vla-ros bench dashboard` makes of what was measured, its viewers, and when Stop stopped."""
 
-import contextlib
 import math
-import threading
 import time
 
 import numpy as np
@@ -10,11 +8,11 @@ import pytest
 
 from tests.dashboard.browser import Running
 from vla_ros.cli import main
-from vla_ros.commands.bench_dashboard import CORES, Change, Run, StopWatch, change, cost_bounds
+from vla_ros.commands.bench_dashboard import CORES, Change, Run, change, cost_bounds, first_stopped
 from vla_ros.commands.errors import BAD_USAGE
 from vla_ros.commands.viewers import Viewers
-from vla_ros.motion import blocks
-from vla_ros.shared import Block
+from vla_ros.evaluation.proof import Commands
+from vla_ros.values import Mode, Verdict
 
 PATIENCE = 20.0
 
@@ -83,18 +81,9 @@ def test_viewers_who_see_nothing_say_so(monkeypatch):
         pass
 
 
-def test_the_watch_notes_the_first_cycle_that_is_stopped(tmp_path):
-    with contextlib.closing(Block.create(tmp_path / "status", blocks.STATUS)) as block:
-        record = np.zeros(1, blocks.STATUS)[0]
-
-        def cycles():
-            for beat in range(1, 60):
-                record["beat"], record["mode"] = beat, b"ACTIVE" if beat < 40 else b"STOPPED"
-                block.write(record)
-                time.sleep(0.005)
-
-        servo = threading.Thread(target=cycles)
-        with StopWatch(Block.attach(tmp_path / "status", blocks.STATUS)) as watch:
-            servo.start()
-            servo.join()
-        assert watch.moment >= 40
+def test_the_first_cycle_that_is_stopped_counts():
+    modes = (Mode.ACTIVE, Mode.ACTIVE, Mode.STOPPED, Mode.STOPPED)
+    stamps = np.arange(4) * 10_000_000
+    commands = Commands(stamps, np.zeros((4, 6)), np.arange(4), modes, (Verdict.OK,) * 4)
+    assert first_stopped(commands) == 20_000_000
+    assert first_stopped(commands.since(0, 20_000_000)) is None

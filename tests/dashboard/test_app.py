@@ -4,6 +4,7 @@ import json
 import re
 import struct
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ def test_healthz_tells_whether_the_arm_node_is_heard(robot, client):
     assert client.get("/healthz").status_code == 200
     robot.clock.sleep_until(robot.clock.now() + 3 * SECOND)
     assert client.get("/healthz").status_code == 503
+
+
+def test_an_arm_without_a_servo_is_not_healthy(robot, client):
+    robot.fill()
+    arm = robot.board.arm.get()
+    robot.board.arm.put(replace(arm, values=arm.values | {"mode": "NONE"}))
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.text) == (503, "the servo is not running\n")
 
 
 @pytest.mark.parametrize("name", ["stop", "enable", "disable", "reset"])

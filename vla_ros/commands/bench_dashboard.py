@@ -7,6 +7,7 @@ both. The viewers and the browser run on this machine too, and compete with the 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import math
 import random
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
 
     from vla_ros.commands.live import Live
     from vla_ros.commands.measure import Bound, Figures
+    from vla_ros.evaluation.proof import Commands
+    from vla_ros.evaluation.watch import Watcher
 
 CORES = 0.2
 """Of the dashboard's process, with all viewers."""
 CANVAS, STOP = 80.0, 50.0
 """ms: from exposure to canvas, median; from the click on Stop to the servo's first braking cycle."""
 VIEWERS = 4
-SETTLE = 2.0
+SETTLE = 1.0
 """s behind a change of viewers that are not counted."""
 ATTEMPTS = 2
 """Motions that are begun for each click on Stop: some are over when it comes."""
@@ -94,8 +97,10 @@ def change(quiet: Sequence[float], watched: Sequence[float]) -> Change:
 def add_kind(kinds: Any) -> None:
     """Add `dashboard` to `bench`."""
     parser = kinds.add_parser("dashboard", help="what the page costs, how old its pictures are, how fast Stop stops")
-    parser.add_argument("--pairs", type=int, default=4, metavar="N", help="of runs with nobody and with four viewers")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each run (default 10)")
+    parser.add_argument("--pairs", type=int, default=8, metavar="N", help="of runs with nobody and with four viewers")
+    parser.add_argument(
+        "--seconds", type=float, default=4.0, help="of each run: short, for a machine drifts (default 4)"
+    )
     parser.add_argument("--stops", type=int, default=20, metavar="N", help="clicks on Stop (default 20; 0: none)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
     parser.add_argument("--no-bounds", action="store_true", help="exit with 0 although a bound is not met")
@@ -249,19 +254,21 @@ def stops(console: Console, live: Live, browser: Any, count: int) -> list[Figure
     """Clicks on Stop at random moments of motions."""
     from vla_ros.commands.episodes import TwinLink
     from vla_ros.commands.measure import Figures
+    from vla_ros.evaluation.watch import Watcher
 
     if not count:
         return []
-    page, twin, took, own = _page(live, browser), TwinLink(live), list[float](), list[float]()
-    try:
+    page, took, own = _page(live, browser), list[float](), list[float]()
+    with (
+        contextlib.closing(TwinLink(live)) as twin,
+        contextlib.closing(Watcher(live.service.runtime, live.service.config.servo.priority)) as watcher,
+    ):
         for number in range(ATTEMPTS * count):
-            found = _stop(live, twin, page, number) if len(took) < count else None
+            found = _stop(live, twin, page, watcher, number) if len(took) < count else None
             if found is not None:
                 took.append(found)
                 own.append(page.evaluate("vlaRos.handled - vlaRos.pressed"))
-    finally:
-        twin.close()
-        page.close()
+    page.close()
     if len(took) < count:
         console.print(f"only {len(took)} clicks met a moving arm", style="yellow", highlight=False)
     rest = [whole - part for whole, part in zip(took, own, strict=True)]
@@ -272,60 +279,35 @@ def stops(console: Console, live: Live, browser: Any, count: int) -> list[Figure
     ]
 
 
-def _stop(live: Live, twin: Any, page: Any, seed: int) -> float | None:
+def _stop(live: Live, twin: Any, page: Any, watcher: Watcher, seed: int) -> float | None:
     """ms from the click to the first cycle in which the servo stops; None where the arm did not move."""
     from vla_ros.commands.episodes import set_up
-    from vla_ros.motion import blocks
-    from vla_ros.shared import Block
 
-    if live.client.arm.values.get("mode") == "STOPPED":
+    arm = live.client.arm
+    if arm.values.get("mode") == "STOPPED":
         live.client.trigger("/arm/reset")
     set_up(live, twin, seed)
     live_service.enable(live.client)
     live.client.instruct(bytes(twin.task()["instruction"]).decode())
-    status = Block.attach(live.service.runtime / "servo_status", blocks.STATUS)
-
-    def speed() -> float:
-        got = status.read()
-        return 0.0 if got is None else float(np.linalg.norm(got[1]["twist"][:3]))
-
-    live.client.wait(lambda: speed() > SPEED, 5.0)
+    watcher.take()
+    live.client.wait(lambda: bool((watcher.take().commands.speeds > SPEED).any()), 5.0)
     live.client.sleep(random.Random(seed).uniform(0.0, 0.5))
-    if speed() < SPEED:
+    before = watcher.take().commands
+    if not len(before) or before.speeds[-1] < SPEED:
         return None
-    with StopWatch(status) as watch:
-        page.click("#stop")
-        live.client.wait(lambda: watch.moment > 0, 2.0)
+    page.click("#stop")
+    live.client.wait(lambda: arm.values.get("mode") == "STOPPED", 2.0)
+    moment = first_stopped(watcher.take().commands)
     pressed = round(page.evaluate("vlaRos.pressed") * MILLISECOND) - (time.time_ns() - time.monotonic_ns())
-    return (watch.moment - pressed) / MILLISECOND if watch.moment else None
+    return None if moment is None else (moment - pressed) / MILLISECOND
 
 
-class StopWatch:
-    """Looks every half millisecond for the first cycle in which the servo is stopped.
+def first_stopped(commands: Commands) -> int | None:
+    """The moment (ns, monotonic) of the first cycle in which the servo stops; None where there is none."""
+    from vla_ros.values import Mode
 
-    `moment` is that cycle's beat (ns, monotonic); 0: it has not come yet.
-    """
-
-    def __init__(self, status: Any) -> None:
-        import threading
-
-        self.moment, self._status = 0, status
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> StopWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join(1.0)
-
-    def _run(self) -> None:
-        while not self._ended.wait(5e-4) and not self.moment:
-            got = self._status.read()
-            if got is not None and bytes(got[1]["mode"]) == b"STOPPED":
-                self.moment = int(got[1]["beat"])
+    found = (int(s) for s, mode in zip(commands.stamps, commands.modes, strict=True) if mode is Mode.STOPPED)
+    return next(found, None)
 
 
 def _browser_bounds(seen: Figures, stopped: Sequence[Figures]) -> list[Bound]:

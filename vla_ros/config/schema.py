@@ -248,7 +248,9 @@ class ServoConfig(Section):
     )
     gripper_rate: float = Field(10.0, gt=0, le=10.0, description="gripper messages per second at most")
     gripper_deadband: float = Field(0.02, gt=0, lt=1, description="change of target that is sent")
-    priority: int = Field(60, ge=0, le=99, description="SCHED_FIFO priority where permitted; 0 = ordinary scheduling")
+    priority: int = Field(
+        60, ge=0, le=99, description="SCHED_FIFO priority where permitted, the arm node's is 20 less; 0: ordinary"
+    )
 
     @model_validator(mode="after")
     def _stable(self) -> ServoConfig:

@@ -35,6 +35,8 @@ SILENT = 2 * SECOND
 STOPPERS = 8
 """Stops that may wait for their answer at the same time."""
 HIDDEN = "(hidden)"
+NOBODY = "NONE"
+"""The mode that the arm node tells while no servo runs."""
 KEPT = 5 * SECOND
 """For so long the bundles of this machine are not read again, however many ask."""
 
@@ -109,10 +111,13 @@ def _status_routes(room: Room, guard: Guard) -> APIRouter:
 
     @api.get("/healthz", response_class=PlainTextResponse)
     def healthz() -> Response:
-        """200 while the arm node is heard, 503 while it is not."""
+        """200 while the arm can be moved and stopped; 503 while the arm node is not heard, or says that there is no servo."""
         arm = board.arm.get()
-        alive = arm is not None and clock.now() - arm.moment < SILENT
-        return PlainTextResponse("ok\n" if alive else "the arm node is not heard\n", 200 if alive else 503)
+        if arm is None or clock.now() - arm.moment > SILENT:
+            return PlainTextResponse("the arm node is not heard\n", 503)
+        if arm.values.get("mode", NOBODY) == NOBODY:
+            return PlainTextResponse("the servo is not running\n", 503)
+        return PlainTextResponse("ok\n")
 
     @api.get("/metrics", response_class=PlainTextResponse)
     def prometheus() -> Response:

@@ -14,6 +14,8 @@ from vla_ros.dashboard.slots import Picture, Slot
 from vla_ros.values import Image
 
 QUALITY = 85
+STAND_BACK = 0.012
+"""s for which a picture waits before it is made a JPEG: the policy thinks about the same one, and its step goes first."""
 STAMP = struct.Struct(">Q")
 """The 8 bytes before a JPEG on the WebSocket: exposure in ns of Unix time, big-endian."""
 
@@ -69,6 +71,7 @@ class Stream:
         try:
             while True:
                 await came.wait()
+                await asyncio.sleep(STAND_BACK)
                 came.clear()
                 picture = self._slot.get()
                 if picture is not None:

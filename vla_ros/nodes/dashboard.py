@@ -5,15 +5,16 @@ Nothing of the service waits for it, and pictures are subscribed to only while s
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from rcl_interfaces.msg import Log
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message as read
 from sensor_msgs.msg import Image as ImageMessage
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import MultiDOFJointTrajectory
@@ -36,6 +37,8 @@ CALM = 200 * MILLISECOND
 """Changes of the verdict within one mode are noted no more often."""
 BETWEEN = 30 * MILLISECOND
 """The arm's state is taken up no more often: it comes at 100 Hz, and the page is told of it at 15."""
+STAMP = slice(4, 12)
+"""Where the header's stamp is in a message that begins with one, behind four bytes of its representation (OMG DDSI-RTPS 2.5, 10.2)."""
 TASKS = tuple(f"pick up the {colour} cube" for colour in COLOURS)
 INFO, WARN, ERROR = 20, 30, 40
 """Levels of rcl_interfaces/msg/Log."""
@@ -52,7 +55,7 @@ class DashboardNode(Node):
         self._time = TimeMap(lambda: self.get_clock().now().nanoseconds, self._monotonic.now)
         self.board = Board.of(self._config.cameras)
         self._verdict, self._noted = ("", ""), 0
-        self._joints: JointState | None = None
+        self._joints = b""
         self._eyes: dict[str, tuple[Any, int]] = {}
         self.calls = Calls(self, self.board.log)
         self._listen_to()
@@ -65,9 +68,10 @@ class DashboardNode(Node):
         subscribe(DiagnosticArray, "/vla/status", self._policy, newest(depth=10))
         subscribe(DiagnosticArray, "/recorder/status", self._recorder, newest(depth=10))
         subscribe(DiagnosticArray, "/diagnostics", self._diagnostics, newest(depth=10))
-        subscribe(JointState, "/joint_states", self._put_joints, newest(reliable=False))
-        subscribe(PoseStamped, "/arm/tool_pose", self._put_tool, newest(reliable=False))
-        subscribe(TwistStamped, "/arm/command", self._put_command, newest(reliable=False))
+        # raw: most of what comes at the servo's rate is let pass unread
+        subscribe(JointState, "/joint_states", self._put_joints, newest(reliable=False), raw=True)
+        subscribe(PoseStamped, "/arm/tool_pose", self._put_tool, newest(reliable=False), raw=True)
+        subscribe(TwistStamped, "/arm/command", self._put_command, newest(reliable=False), raw=True)
         subscribe(MultiDOFJointTrajectory, "/vla/action_chunk", self._put_chunk, newest())
         subscribe(Log, "/rosout", self._put_log, newest(depth=100))
 
@@ -107,27 +111,27 @@ class DashboardNode(Node):
             elif name in self.board.cameras:
                 self.board.cameras[name].put(self._report(status))
 
-    def _put_joints(self, message: JointState) -> None:
+    def _put_joints(self, message: bytes) -> None:
         self._joints = message
 
-    def _put_tool(self, message: PoseStamped) -> None:
+    def _put_tool(self, message: bytes) -> None:
         """Joints and tool pose of one moment come as two messages under the same stamp, the joints first."""
         joints, now, before = self._joints, self._monotonic.now(), self.board.motion.get()
-        if joints is None or joints.header.stamp != message.header.stamp:
-            return
-        if before is not None and now - before.moment < BETWEEN:
+        if message[STAMP] != joints[STAMP] or (before is not None and now - before.moment < BETWEEN):
             return
         try:
-            state = convert.to_arm(joints, message, now)
+            state = convert.to_arm(read(joints, JointState), read(message, PoseStamped), now)
         except convert.MessageError:
             return  # the policy node complains of it
         self.board.motion.put(Motion(state.tool, tuple(state.joints.tolist()), state.gripper, now))
 
-    def _put_command(self, message: TwistStamped) -> None:
-        way, turn = message.twist.linear, message.twist.angular
-        speed = float(np.hypot(np.hypot(way.x, way.y), way.z))
-        turning = float(np.hypot(np.hypot(turn.x, turn.y), turn.z))
-        self.board.command.put(Command(speed, turning, self._monotonic.now()))
+    def _put_command(self, message: bytes) -> None:
+        now, before = self._monotonic.now(), self.board.command.get()
+        if before is not None and now - before.moment < BETWEEN:
+            return
+        twist = read(message, TwistStamped).twist
+        speed, turning = (math.hypot(v.x, v.y, v.z) for v in (twist.linear, twist.angular))
+        self.board.command.put(Command(speed, turning, now))
 
     def _put_chunk(self, message: MultiDOFJointTrajectory) -> None:
         try:

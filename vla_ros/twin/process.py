@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
-import os
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ from pathlib import Path
 
 from vla_ros.clock import MILLISECOND, SECOND, Clock, MonotonicClock
 from vla_ros.config import Config, ConfigError, load
-from vla_ros.runtime import Stopping, folder
+from vla_ros.runtime import Stopping, folder, run_ahead
 from vla_ros.shared import Block
 from vla_ros.twin import blocks, tasks
 from vla_ros.twin.controller.measured import Measured, measure
@@ -154,8 +152,7 @@ def be_on_time(config: Config) -> None:
     SCHED_FIFO for this thread and those that it starts, just behind the servo, where that is permitted and wanted (servo.priority).
     """
     if config.twin.kortex and config.servo.priority:
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(max(1, config.servo.priority - 10)))
+        run_ahead(config.servo.priority - 10)
 
 
 def run(process: TwinProcess, clock: Clock, stopping: Stopping) -> None:
