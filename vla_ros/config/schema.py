@@ -249,7 +249,7 @@ class ServoConfig(Section):
     gripper_rate: float = Field(10.0, gt=0, le=10.0, description="gripper messages per second at most")
     gripper_deadband: float = Field(0.02, gt=0, lt=1, description="change of target that is sent")
     priority: int = Field(
-        60, ge=0, le=99, description="SCHED_FIFO priority where permitted, the arm node's is 20 less; 0: ordinary"
+        60, ge=0, le=99, description="SCHED_FIFO priority where permitted: watchdog +10, arm node -20; 0: none"
     )
 
     @model_validator(mode="after")

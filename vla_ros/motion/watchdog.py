@@ -18,7 +18,7 @@ from vla_ros.clock import MILLISECOND, SECOND, MonotonicClock
 from vla_ros.motion import blocks
 from vla_ros.motion.guard import Notice
 from vla_ros.motion.servo import arguments
-from vla_ros.runtime import Stopping
+from vla_ros.runtime import Stopping, run_ahead
 from vla_ros.shared import Block, BlockError
 
 log = logging.getLogger("watchdog")
@@ -78,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Watch until SIGINT or SIGTERM."""
     config, runtime = arguments("The watchdog: stops the arm when the servo is silent.", argv)
     stopping, clock, beat, memory = Stopping(), MonotonicClock(), _Beat(runtime), Watch()
+    if config.servo.priority:
+        run_ahead(min(99, config.servo.priority + 10))  # a servo that hangs in a loop must not keep it from looking
     try:
         arm = load_arm(config, runtime, "watchdog")
         arm.open()
