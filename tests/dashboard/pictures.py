@@ -190,9 +190,10 @@ def of_the_door(album, browser):
 @contextlib.contextmanager
 def modest_browser():
     """Chromium behind the service, from which it takes nothing on a robot: there it runs on another machine."""
+    installed = chromium() or sys.exit("no Chromium: apt install chromium, or name it as VLA_ROS_CHROMIUM")
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         program = Path(folder) / "chromium"
-        program.write_text(f'#!/bin/sh\nexec nice -n 15 {chromium()} "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec nice -n 15 {installed} "$@"\n')
         program.chmod(0o755)
         patch.setenv("VLA_ROS_CHROMIUM", str(program))
         with opened() as browser:
