@@ -154,7 +154,8 @@ class Sender:
         self._box, self._wake = Outbox(), threading.Condition()
         self._link: Link | None = None
         self._grip, self._moved, self._timeouts = Grip(), False, 0
-        self._twist, self._twisted = np.zeros(6), 0  # the twist that the arm has, and since when
+        self._twist: Array = np.zeros(6)  # the twist that the arm has, and since when
+        self._twisted = 0
         self._yielding = 0  # until when the gripper is left alone
         self._complaint: tuple[int, str] = (0, "")
         self.sent = 0

@@ -59,7 +59,7 @@ class Aligner:
         (height, width), (columns, rows) = self._shape, self._block
         left, top = np.rint(u - (columns - 1) / 2).astype(np.int32), np.rint(v - (rows - 1) / 2).astype(np.int32)
         inside = (left >= 0) & (left < width) & (top >= 0) & (top < height)
-        picture = np.full((height, width), UNKNOWN, np.uint16)
+        picture: Depth = np.full((height, width), UNKNOWN, np.uint16)
         np.minimum.at(picture.reshape(-1), top[inside] * width + left[inside], z[inside])
         picture = _spread(_spread(picture, columns).T, rows).T
         picture[picture == UNKNOWN] = 0

@@ -167,8 +167,8 @@ NAMES = (*DIMENSIONS, "way_mm", "turn_mrad")
 
 def figures(scored: Sequence[Scores], predictor: str, first: int, last: int) -> dict[str, Figure]:
     """Mean errors of steps first … last - 1 by name of NAMES."""
-    parts = [magnitudes(s.errors[predictor][:, first:last]).reshape(-1, len(NAMES)) for s in scored if s.errors]
-    parts = [part[np.isfinite(part).all(1)] for part in parts]
+    sizes = [magnitudes(s.errors[predictor][:, first:last]).reshape(-1, len(NAMES)) for s in scored if s.errors]
+    parts = [size[np.isfinite(size).all(1)] for size in sizes]
     sums, counts = np.array([part.sum(0) for part in parts]), np.array([len(part) for part in parts])
     lows, highs = _bounds(sums, counts)
     total = int(counts.sum())
