@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vla_ros.arms import kortex_transport
-from vla_ros.arms.kortex_transport import LIMIT, MAGIC, Transport, split, tcp, udp, wrap
+from vla_ros.arms.kortex_transport import LIMIT, MAGIC, LateError, Transport, split, tcp, udp, wrap
 
 frames = st.lists(st.binary(max_size=40), max_size=6)
 
@@ -121,6 +121,18 @@ def test_frames_leave_at_once(peer, ends):
     assert transport._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
     transport.send(b"there")
     assert peer.link.recv(100) == wrap(b"there")
+    transport.close()
+
+
+def test_what_is_late_does_not_leave(peer, ends):
+    transport = connected(peer, ends)
+    transport.late = lambda: True
+    with pytest.raises(LateError):
+        transport.send(b"old")
+    transport.late = lambda: False
+    transport.send(b"new")
+    assert peer.link.recv(100) == wrap(b"new")
+    assert ends.reasons == []
     transport.close()
 
 

@@ -34,6 +34,7 @@ from vla_ros.arms.arm import ArmError
 from vla_ros.arms.kortex import KortexArm
 from vla_ros.arms.kortex_operator import Operator
 from vla_ros.arms.kortex_stopper import KortexStopper
+from vla_ros.arms.kortex_transport import Transport
 from vla_ros.twin.controller.orders import Stop
 from vla_ros.twin.controller.product import Product
 from vla_ros.twin.kortex.codes import SafetyIdentifier, SafetyIdentifierBankA, SubErrorCodes
@@ -270,6 +271,24 @@ def test_answers_later_than_their_call_are_dropped(running, arm):
     assert fault_of(arm, "no feedback")
     running.faults.udp_delay = 0.0
     assert healthy(arm)
+
+
+def test_a_twist_that_is_kept_on_its_way_out_does_not_go_out_late(running, arm, monkeypatch):
+    set_going(running, arm, twist(y=0.02))
+    send = Transport.send
+
+    def kept(transport, payload):
+        time.sleep(0.08)
+        send(transport, payload)
+
+    before, taken = arm.counts[1], orders_of(running)
+    with monkeypatch.context() as patched:
+        patched.setattr(Transport, "send", kept)
+        drive(arm, twist(y=0.04), 0.5)
+    assert not any(sets_moving(order) for order in taken)
+    assert arm.counts[1] > before
+    assert healthy(arm)
+    set_going(running, arm, twist(y=0.04))
 
 
 @pytest.mark.parametrize("fault", ["freeze", "half_open", "mute"])

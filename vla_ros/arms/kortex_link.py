@@ -33,6 +33,7 @@ class Outcome(Enum):
     TIMED_OUT = "no answer in time"
     REFUSED = "refused"
     LOST = "connection lost"
+    LATE = "too late to be sent"
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,25 @@ class Link:
             connection_inactivity_timeout=round(connection * 1000),
         )
 
-    def call(self, method: Callable[..., Any], *message: Any, timeout: float) -> Answer:
-        """Call a method of a client of this link and wait at most `timeout` s for its answer (and as long for calls before it)."""
+    def call(
+        self, method: Callable[..., Any], *message: Any, timeout: float, late: Callable[[], bool] | None = None
+    ) -> Answer:
+        """Call a method of a client of this link and wait at most `timeout` s for its answer (and as long for calls before it).
+
+        Where `late`, asked right before it goes out, says so, it does not.
+        """
         options = self._sdk.SendOptions()
         options.timeout_ms = timeout * 1000
         with self._calling:
-            if self.lost_reason:
-                return Answer(Outcome.LOST, text=self.lost_reason)
+            transport = self._transport
+            if self.lost_reason or transport is None:
+                return Answer(Outcome.LOST, text=self.lost_reason or "closed")
+            transport.late = late
             try:
                 return Answer(Outcome.OK, method(*message, options=options))
+            except kortex_transport.LateError:
+                self._forget()
+                return Answer(Outcome.LATE, text=Outcome.LATE.value)
             except CallTimeout:
                 self._forget()
                 if self.lost_reason:
@@ -130,6 +141,8 @@ class Link:
             except OSError as error:
                 self._gone(f"sending failed: {error}")
                 return Answer(Outcome.LOST, text=self.lost_reason)
+            finally:
+                transport.late = None
 
     def keep_alive(self, timeout: float) -> Answer:
         """Say that this session lives."""

@@ -249,7 +249,7 @@ class Sender:
         moves = bool(order.twist.any())
         self._moved = self._moved or moves
         waits = held_back(self._clock.now(), self._yielding, self._twisted, order.twist, self._twist)
-        if not (waits or self._judge(link, self._send_twist(link, order.twist))):
+        if not (waits or self._judge(link, self._send_twist(link, order.twist, order.stamp))):
             return
         now, servo = self._clock.now(), self._config.servo
         self._grip, due = kortex_gripper.step(
@@ -260,13 +260,19 @@ class Sender:
             message = gripper_message(self._sdk, self._grip.target or 0.0)
             self._judge(link, link.call(link.base.SendGripperCommand, message, timeout=self._timeout))
 
-    def _send_twist(self, link: Link, twist: Array) -> Answer:
+    def _send_twist(self, link: Link, twist: Array, stamp: int | None = None) -> Answer:
+        """A motion of a cycle at `stamp` does not go out once it is LATE, whatever has kept this thread."""
+        moving, before = self._box.moving, (self._twist, self._twisted, self.sent)
         self._twist, self._twisted, self.sent = twist, self._clock.now(), self.sent + 1
         message = self._sdk.base.TwistCommand()
         kortex_units.fill_twist(message, twist, self._sdk.common.CARTESIAN_REFERENCE_FRAME_BASE)
         self._box.moving = self._box.moving or bool(twist.any())
-        answer = link.call(link.base.SendTwistCommand, message, timeout=self._timeout)
-        if not twist.any() and answer.outcome is not Outcome.TIMED_OUT:
+        late = None if stamp is None or not twist.any() else lambda: self._clock.now() - stamp > LATE
+        answer = link.call(link.base.SendTwistCommand, message, timeout=self._timeout, late=late)
+        if answer.outcome is Outcome.LATE:
+            self._box.moving, self._box.dropped = moving, self._box.dropped + 1
+            self._twist, self._twisted, self.sent = before
+        elif not twist.any() and answer.outcome is not Outcome.TIMED_OUT:
             self._box.moving = False  # it rests, or does not heed us: then nothing of ours is under way
         return answer
 
@@ -280,6 +286,8 @@ class Sender:
 
     def _judge(self, link: Link, answer: Answer) -> bool:
         """Whether the arm did it; what it means if not."""
+        if answer.outcome is Outcome.LATE:
+            return False
         self._timeouts = self._timeouts + 1 if answer.outcome is Outcome.TIMED_OUT else 0
         if answer.outcome is Outcome.REFUSED and answer.error in _SESSION_GONE:
             link.give_up(f"the arm has ended the session: {answer.text}")

@@ -70,6 +70,10 @@ def _begin(data: bytes) -> int:
     return next((at for at in tails if MAGIC.startswith(data[at:])), len(data))
 
 
+class LateError(Exception):
+    """What was to be sent is late, and was not sent."""
+
+
 class Transport:
     """One socket and the thread that receives from it; in the form of the SDK's ITransportClient.
 
@@ -85,6 +89,8 @@ class Transport:
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._sending = threading.Lock()
+        self.late: Callable[[], bool] | None = None
+        """Asked right before a frame goes out, where it is given: a process that was put to sleep in between sends nothing old."""
         self.dropped = 0
         """Bytes or frames that came in and could not be used."""
 
@@ -109,11 +115,13 @@ class Transport:
         self._thread.start()
 
     def send(self, payload: bytes) -> None:
-        """Send one frame. Raises OSError; a stream that was cut in the middle of a frame is lost."""
+        """Send one frame. Raises LateError where it is too late for that, and OSError; a stream that was cut in a frame is lost."""
         link = self._socket
         if link is None:
             raise ConnectionError("the link to the arm is closed")
         with self._sending:
+            if self.late is not None and self.late():
+                raise LateError
             try:
                 link.sendall(wrap(payload) if self._kind == socket.SOCK_STREAM else payload)
             except OSError as error:
