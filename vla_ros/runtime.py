@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -45,7 +46,8 @@ def run_ahead(priority: int) -> bool:
     """Put all threads of this process, and those that they start, under SCHED_FIFO at `priority`, 1 at least, if that is permitted."""
     try:
         for thread in os.listdir("/proc/self/task"):
-            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(max(1, priority)))
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(max(1, priority)))
     except OSError:
         return False
     return True

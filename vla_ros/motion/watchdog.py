@@ -78,8 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Watch until SIGINT or SIGTERM."""
     config, runtime = arguments("The watchdog: stops the arm when the servo is silent.", argv)
     stopping, clock, beat, memory = Stopping(), MonotonicClock(), _Beat(runtime), Watch()
-    if config.servo.priority:
-        run_ahead(min(99, config.servo.priority + 10))  # a servo that hangs in a loop must not keep it from looking
+    ahead = min(99, config.servo.priority + 10)  # a servo that hangs in a loop must not keep it from looking
+    if config.servo.priority and not run_ahead(ahead):
+        log.info("no SCHED_FIFO %d: set `LimitRTPRIO=99` for the service (or rtprio in limits.conf)", ahead)
     try:
         arm = load_arm(config, runtime, "watchdog")
         arm.open()
